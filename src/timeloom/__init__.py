@@ -1,0 +1,22 @@
+"""Learn a data set of time series and make new ones: tokenizer, prior, sampling, evaluation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from timeloom.errors import InputError
+
+if TYPE_CHECKING:
+    from timeloom.generator import TimeSeriesGenerator
+
+__version__ = "0.1.0"
+__all__ = ["InputError", "TimeSeriesGenerator", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    # torch takes seconds to import: `timeloom --help` and `import timeloom` do not wait for it
+    if name == "TimeSeriesGenerator":
+        from timeloom.generator import TimeSeriesGenerator
+
+        return TimeSeriesGenerator
+    raise AttributeError(f"module 'timeloom' has no attribute {name!r}")

@@ -1,0 +1,29 @@
+"""Data sets of time series: reading, checking, splitting, scaling, writing."""
+
+from timeloom.data.dataset import MIN_LENGTH, Dataset, check_series
+from timeloom.data.named import available, load_named
+from timeloom.data.readers import READABLE_SUFFIXES, read, read_series
+from timeloom.data.scaling import Scaler
+from timeloom.data.sources import load
+from timeloom.data.splits import match_label_type, proportional_labels, stratified_holdout
+from timeloom.data.writers import WRITABLE_SUFFIXES, atomic_file, check_writable_suffix, write_series
+
+__all__ = [
+    "MIN_LENGTH",
+    "READABLE_SUFFIXES",
+    "WRITABLE_SUFFIXES",
+    "Dataset",
+    "Scaler",
+    "atomic_file",
+    "available",
+    "check_series",
+    "check_writable_suffix",
+    "load",
+    "load_named",
+    "match_label_type",
+    "proportional_labels",
+    "read",
+    "read_series",
+    "stratified_holdout",
+    "write_series",
+]

@@ -1,0 +1,145 @@
+"""Reading .csv and .tsv tables: one series a row."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from timeloom.data.raw import RawSeries, read_text, to_number, to_numbers
+from timeloom.errors import InputError
+
+LABEL_COLUMNS = ("label", "class", "target", "y")
+_CHANNEL_TIME = re.compile(r"c(\d+)_t(\d+)", re.IGNORECASE)
+_Rows = list[tuple[int, list[str]]]
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where the label and the values stand in a row, and the shape (C, T) of its values."""
+
+    label: int | None
+    values: list[int]
+    shape: tuple[int, int]
+    notes: tuple[str, ...] = ()
+
+
+def read_csv(path: Path) -> RawSeries:
+    """A table with one series a row, with or without a header.
+
+    With a header, a column called label, class, target or y (any case) holds the labels; columns called
+    `c{channel}_t{time}` give several channels; all others are the time points of one channel, in their order.
+    Without a header every column is a time point. An empty cell, nan or NA is a missing value.
+
+    Raises:
+        InputError: If a row has another length than the first or a cell is not a number; line and column are named.
+    """
+    return _read_table(path, label_first=False)
+
+
+def read_tsv(path: Path) -> RawSeries:
+    """A table in the style of the UCR archive: separated by tabs, the label first; a header is read as in a .csv.
+
+    Raises:
+        InputError: As `read_csv`.
+    """
+    return _read_table(path, label_first=True)
+
+
+def _read_table(path: Path, label_first: bool) -> RawSeries:
+    rows = _rows(path, "\t" if label_first else None)
+    head = rows[0][1]
+    if any(to_number(cell) is None for cell in head[1 if label_first else 0 :]):
+        layout, body, names = _layout(path, head), rows[1:], head
+    elif not label_first and _counts_columns(head):
+        note = "the first row counts the columns: read as a header"
+        layout, body, names = _headless(head, label_first, (note,)), rows[1:], head
+    else:
+        layout, body, names = _headless(head, label_first), rows, [str(i + 1) for i in range(len(head))]
+    if not body:
+        raise InputError(f"{path}: no series below the header; one series a row is needed")
+    X = np.empty((len(body), len(layout.values)))
+    for i, (line, cells) in enumerate(body):
+        X[i] = _values(path, line, cells, layout, names)
+    y = None if layout.label is None else [cells[layout.label] for _, cells in body]
+    return RawSeries((X.reshape(len(body), *layout.shape), y), notes=layout.notes)
+
+
+def _rows(path: Path, delimiter: str | None) -> _Rows:
+    text = read_text(path)
+    if delimiter is None:
+        first = text.lstrip().partition("\n")[0]
+        delimiter = next((d for d in (";", "\t") if d in first), ",")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    rows: _Rows = []
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                rows.append((reader.line_num, cells))
+    except csv.Error as error:
+        raise InputError(f"{path}: line {reader.line_num} cannot be read as a table: {error}") from None
+    if not rows:
+        raise InputError(f"{path}: file holds no rows; one series a row is needed")
+    width = len(rows[0][1])
+    for line, cells in rows:
+        if len(cells) != width:
+            raise InputError(
+                f"{path}: line {line} has {len(cells)} cells; the first row has {width}, all rows need that"
+            )
+    return rows
+
+
+def _counts_columns(head: list[str]) -> bool:
+    """Whether a row is 0, 1, 2, ... or 1, 2, 3, ...: what data frames write where columns have no names."""
+    return len(head) > 1 and any(head == [str(i + start) for i in range(len(head))] for start in (0, 1))
+
+
+def _headless(head: list[str], label_first: bool, notes: tuple[str, ...] = ()) -> _Layout:
+    values = list(range(1 if label_first else 0, len(head)))
+    return _Layout(0 if label_first else None, values, (1, len(values)), notes)
+
+
+def _layout(path: Path, head: list[str]) -> _Layout:
+    names = [name.strip() for name in head]
+    repeated = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    if repeated is not None:
+        raise InputError(f"{path}: column {repeated!r} occurs twice in the header; names must differ")
+    labels = [i for i, name in enumerate(names) if name.lower() in LABEL_COLUMNS]
+    if len(labels) > 1:
+        both = " and ".join(repr(names[i]) for i in labels)
+        raise InputError(
+            f"{path}: columns {both} could each be the label; one of {', '.join(LABEL_COLUMNS)} is allowed"
+        )
+    values = [i for i in range(len(names)) if i not in labels]
+    notes: tuple[str, ...] = ()
+    if values and not names[values[0]]:
+        values, notes = values[1:], ("the first column has no name: taken as row numbers and left out",)
+    if not values:
+        raise InputError(f"{path}: no column of values in the header; time points are needed beside the label")
+    matches = {i: _CHANNEL_TIME.fullmatch(names[i]) for i in values}
+    grid = {(int(m[1]), int(m[2])): i for i, m in matches.items() if m}
+    label = labels[0] if labels else None
+    if not grid:
+        return _Layout(label, values, (1, len(values)), notes)
+    if len(grid) < len(values):
+        odd = next(names[i] for i in values if i not in grid.values())
+        raise InputError(f"{path}: column {odd!r} is not c<channel>_t<time>, or a second one of its place")
+    channels, times = (sorted({key[axis] for key in grid}) for axis in (0, 1))
+    for key in ((c, t) for c in channels for t in times):
+        if key not in grid:
+            raise InputError(f"{path}: column c{key[0]}_t{key[1]} is missing; each channel needs the same time points")
+    return _Layout(label, [grid[c, t] for c in channels for t in times], (len(channels), len(times)), notes)
+
+
+def _values(path: Path, line: int, cells: list[str], layout: _Layout, names: list[str]) -> np.ndarray:
+    picked = [cells[i] for i in layout.values]
+    numbers = to_numbers(picked)
+    if isinstance(numbers, int):
+        name = names[layout.values[numbers]].strip()
+        hint = "" if layout.label is not None else f" (a label column is called {', '.join(LABEL_COLUMNS)})"
+        raise InputError(f"{path}: line {line}, column {name!r}: {picked[numbers]!r} is not a number{hint}")
+    return numbers

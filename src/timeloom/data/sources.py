@@ -1,0 +1,26 @@
+"""One door for data: a path or a name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from timeloom.data.dataset import Dataset
+from timeloom.data.named import available, load_named
+from timeloom.data.readers import read
+
+
+def load(source: str | Path) -> Dataset:
+    """Data set of a file, or of a name that loads offline.
+
+    A `Path`, anything with a suffix or a folder in it, and anything that exists is a file; the rest is a name. A name
+    wins over a folder called the same.
+
+    Raises:
+        InputError: As `read` and `load_named`.
+    """
+    path = Path(source)
+    looks_like_file = isinstance(source, Path) or path.suffix != "" or "/" in str(source) or os.path.isfile(path)
+    if looks_like_file or (os.path.isdir(path) and str(source) not in available()):
+        return read(path)
+    return load_named(str(source))

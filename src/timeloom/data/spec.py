@@ -1,0 +1,33 @@
+"""What a model keeps of the data that it was trained on."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from timeloom.config import Frozen
+
+
+class DataSpec(Frozen):
+    """The facts about a data set that travel inside a checkpoint.
+
+    Attributes:
+        name: the data set's name.
+        fingerprint: hash of the training series and labels.
+        n_train: number of training series.
+        n_channels: C.
+        length: T, in time points.
+        mean: mean of each channel over the training split, in the data's unit.
+        std: standard deviation of each channel (1 where a channel is constant), in the data's unit.
+        classes: the labels in the user's own words, sorted; None without labels.
+        class_counts: training series in each class, in the order of `classes`.
+    """
+
+    name: str
+    fingerprint: str
+    n_train: int = Field(ge=1)
+    n_channels: int = Field(ge=1)
+    length: int = Field(ge=8)
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    classes: tuple[int | str, ...] | None = None
+    class_counts: tuple[int, ...] | None = None

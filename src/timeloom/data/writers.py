@@ -1,0 +1,106 @@
+"""Writing series to files, whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from timeloom.errors import InputError
+
+WRITABLE_SUFFIXES = (".npz", ".npy", ".csv")
+
+
+def check_writable_suffix(path: str | Path) -> None:
+    """Refuse a path whose format cannot be written, before any work is done for it.
+
+    Raises:
+        InputError: If the suffix is not .npz, .npy or .csv.
+    """
+    suffix = Path(path).suffix
+    if suffix.lower() not in WRITABLE_SUFFIXES:
+        raise InputError(
+            f"{path}: suffix {suffix or 'none'!r} cannot be written; allowed: {', '.join(WRITABLE_SUFFIXES)}"
+        )
+
+
+def write_series(
+    path: str | Path, X: np.ndarray, y: np.ndarray | None = None, meta: dict[str, Any] | None = None
+) -> None:
+    """Write series, and labels and metadata where the format has a place for them; same input, same bytes.
+
+    .npz holds `X` float32 (n, C, T), `y` and `meta` (JSON text); .npy holds `X` alone; .csv has the columns `label`
+    (only with labels) and `c{channel}_t{time}`, an empty cell is NaN. float32 survives each of them exactly.
+    A missing folder is made. The file appears under its name only when it is complete.
+
+    Args:
+        path: Where to; an existing file is replaced.
+        X: (n, C, T) or (n, T).
+        y: Labels (n,), in the user's own type.
+        meta: Anything JSON can hold.
+
+    Raises:
+        InputError: If the suffix is not known, shapes do not fit, or the file cannot be written.
+    """
+    path = Path(path)
+    check_writable_suffix(path)
+    X = np.ascontiguousarray(X, dtype=np.float32)
+    X = X[:, None, :] if X.ndim == 2 else X
+    if X.ndim != 3:
+        raise InputError(f"{path}: series have {X.ndim} dimensions; (n, T) or (n, channels, T) is needed")
+    if y is not None and len(y) != len(X):
+        raise InputError(f"{path}: {len(y)} labels for {len(X)} series; one label for each series is needed")
+    labels = None if y is None else np.asarray(y)
+    if labels is not None and labels.dtype == object:
+        # numpy would pickle objects.
+        labels = labels.astype(np.str_)
+    text = json.dumps(meta or {}, sort_keys=True)
+    with atomic_file(path) as file:
+        if path.suffix.lower() == ".npy":
+            np.save(file, X, allow_pickle=False)
+        elif path.suffix.lower() == ".csv":
+            file.write(_csv_text(X, labels).encode())
+        else:
+            arrays: dict[str, Any] = {"X": X, "y": labels, "meta": np.array(text)}
+            np.savez(file, **{key: array for key, array in arrays.items() if array is not None})
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """A binary file for writing that takes the name `path` when the block ends well and vanishes when it does not.
+
+    Raises:
+        InputError: If the folder or the file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            yield file
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        # After a good replace there is nothing left under this name.
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def _csv_text(X: np.ndarray, y: np.ndarray | None) -> str:
+    n, channels, length = X.shape
+    names = [f"c{c}_t{t}" for c in range(channels) for t in range(length)]
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(names if y is None else ["label", *names])
+    for i, row in enumerate(X.reshape(n, -1).tolist()):
+        # Nine digits tell any two float32 apart.
+        cells = ["" if value != value else f"{value:.9g}" for value in row]
+        writer.writerow(cells if y is None else [y[i], *cells])
+    return buffer.getvalue()

@@ -1,0 +1,178 @@
+"""The fully convolutional network of Wang et al. 2017: the classifier whose pooled features FID and CAS rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from timeloom.encoders.inputs import SeriesScaler
+from timeloom.errors import InputError
+from timeloom.progress import Progress, silent
+
+REPORT_EVERY = 10
+
+
+def default_steps(n_cases: int) -> int:
+    """Number of optimisation steps for a training set of `n_cases` series.
+
+    Chosen by measurement.
+    """
+    return int(np.clip(n_cases, 200, 1000))
+
+
+@dataclass(frozen=True)
+class FCNOutput:
+    """What the network says of a batch: pooled `features` (B, D) and class `logits` (B, n_classes)."""
+
+    features: Tensor
+    logits: Tensor
+
+
+class FCNNetwork(nn.Module):
+    """Convolution, batch norm and ReLU for each width, then the mean over time and a linear classifier.
+
+    Convolutions keep the length (for an even kernel the extra zero is on the right). They run as two-dimensional ones
+    of height 1 in the channels-last layout: the same sums, 1.4 times (training) to 1.8 times (inference) faster on a
+    CPU.
+    """
+
+    def __init__(self, n_channels: int, n_classes: int, n_filters: tuple[int, ...], kernels: tuple[int, ...]) -> None:
+        super().__init__()
+        widths = (n_channels, *n_filters)
+        blocks: list[nn.Module] = []
+        for width_in, width_out, kernel in zip(widths[:-1], n_filters, kernels, strict=True):
+            blocks += [
+                nn.ZeroPad2d(((kernel - 1) // 2, kernel // 2, 0, 0)),
+                nn.Conv2d(width_in, width_out, (1, kernel), bias=False),
+                nn.BatchNorm2d(width_out),
+                nn.ReLU(inplace=True),
+            ]
+        self.blocks = nn.Sequential(*blocks).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.classifier = nn.Linear(widths[-1], n_classes)
+
+    def forward(self, x: Tensor) -> FCNOutput:
+        """Features and logits of scaled series (B, C, T)."""
+        maps = self.blocks(x.unsqueeze(2).contiguous(memory_format=torch.channels_last))
+        features = maps.mean(dim=(2, 3))
+        return FCNOutput(features=features, logits=self.classifier(features))
+
+
+class FCN:
+    """Fully convolutional classifier; its features are the last feature maps averaged over time.
+
+    Series are scaled per channel by training statistics; missing values are then interpolated linearly. The same
+    seed, data and machine give the same bytes, and the global random state is left alone.
+
+    Source: Wang, Yan & Oates, "Time series classification from scratch with deep neural networks", IJCNN 2017
+    (widths 128-256-128, kernels 8-5-3); trained here by AdamW under a cosine schedule.
+
+    Args:
+        n_filters: width of each convolution; the last is the number of features.
+        kernels: length of each convolution's kernel.
+        steps: optimisation steps; None takes `default_steps` of the training set.
+        batch_size: series a step; no more than there are.
+        lr: learning rate at the start of the cosine.
+        seed: of the initial weights and of the order of the series.
+    """
+
+    def __init__(
+        self,
+        n_filters: tuple[int, ...] = (128, 256, 128),
+        kernels: tuple[int, ...] = (8, 5, 3),
+        steps: int | None = None,
+        batch_size: int = 32,
+        lr: float = 1e-3,
+        seed: int = 0,
+    ) -> None:
+        self.n_filters = n_filters
+        self.kernels = kernels
+        self.steps = steps
+        self.batch_size = batch_size
+        self.lr = lr
+        self.seed = seed
+
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None, *, progress: Progress = silent) -> FCN:
+        """Train on series (N, C, T) with labels (N,), int or str; returns itself.
+
+        Raises:
+            InputError: no labels, as many labels as series are not there, or fewer than two classes.
+        """
+        self._scaler = SeriesScaler.fit(X)
+        series = torch.from_numpy(self._scaler.transform(X))
+        if y is None:
+            raise InputError("y is missing; allowed: one label for each series, as the FCN learns from classes")
+        labels = np.asarray(y)
+        if labels.shape != (len(series),):
+            raise InputError(f"y has shape {labels.shape}; allowed: ({len(series)},), one label for each series")
+        self.classes_, codes = np.unique(labels, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise InputError(f"y holds the one class {self.classes_[0]!r}; allowed: at least 2 classes")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            self._network = FCNNetwork(series.shape[1], len(self.classes_), self.n_filters, self.kernels)
+        self._train(series, torch.from_numpy(codes.astype(np.int64)), progress)
+        return self
+
+    def _train(self, series: Tensor, codes: Tensor, progress: Progress) -> None:
+        steps = default_steps(len(series)) if self.steps is None else self.steps
+        optimizer = torch.optim.AdamW(self._network.parameters(), lr=self.lr)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        batches = shuffled_batches(len(series), self.batch_size, torch.Generator().manual_seed(self.seed))
+        self._network.train()
+        for step in range(1, steps + 1):
+            rows = next(batches)
+            loss = functional.cross_entropy(self._network(series[rows]).logits, codes[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            if step % REPORT_EVERY == 0 or step == steps:
+                progress("train FCN", step, steps, f"loss {loss.item():.4f}")
+        self._network.eval()
+
+    def encode(self, X: ArrayLike, batch_size: int = 256) -> NDArray[np.float32]:
+        """Pooled features (N, D) of series (N, C, T)."""
+        return self.encode_and_classify(X, batch_size)[0]
+
+    def predict_proba(self, X: ArrayLike, batch_size: int = 256) -> NDArray[np.float32]:
+        """Probability of each class in `classes_` (N, n_classes) for series (N, C, T); rows sum to 1."""
+        return self.encode_and_classify(X, batch_size)[1]
+
+    def predict(self, X: ArrayLike, batch_size: int = 256) -> NDArray:
+        """Most probable label (N,) of series (N, C, T), as the user wrote it in `fit`."""
+        return self.classes_[self.predict_proba(X, batch_size).argmax(axis=1)]
+
+    def accuracy(self, X: ArrayLike, y: ArrayLike) -> float:
+        """Share of series (N, C, T) whose predicted label is that of `y` (N,), in [0, 1]; higher is better."""
+        return float(np.mean(self.predict(X) == np.asarray(y)))
+
+    def encode_and_classify(
+        self, X: ArrayLike, batch_size: int = 256
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Features (N, D) and class probabilities (N, n_classes) of series (N, C, T), in one pass."""
+        series = torch.from_numpy(self._scaler.transform(X))
+        with torch.inference_mode():
+            outputs = [self._network(batch) for batch in series.split(batch_size)]
+        features = torch.cat([output.features for output in outputs])
+        probabilities = torch.cat([output.logits for output in outputs]).softmax(dim=1)
+        return features.numpy(), probabilities.numpy()
+
+
+def shuffled_batches(n: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Endless batches of row numbers, each (min(batch_size, n),), cut from one permutation of `n` after another.
+
+    Batches run across the permutations' borders, so none is short (batch norm cannot train on a single value).
+    """
+    size = min(batch_size, n)
+    queue = torch.empty(0, dtype=torch.int64)
+    while True:
+        while len(queue) < size:
+            queue = torch.cat([queue, torch.randperm(n, generator=generator)])
+        yield queue[:size]
+        queue = queue[size:]

@@ -1,0 +1,92 @@
+"""What an evaluation found: as JSON for machines and as a table for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from timeloom.evaluation.metrics import Measure
+
+COLUMNS = ("metric", "value [95 % interval]", "floor", "memoriser", "better")
+
+
+@dataclass(frozen=True)
+class Report:
+    """The measures of one set of synthetic series under one protocol.
+
+    Attributes:
+        protocol: which data and seeds the numbers stand on; numbers of two protocols are never mixed.
+        metrics: by name, in the order of the table.
+        seconds_parts: wall-clock time of each part.
+        versions: of what the numbers depend on.
+        counts: sizes of the sets.
+        warnings: what a reader must know before believing a number.
+    """
+
+    protocol: str
+    metrics: dict[str, Measure]
+    seconds_parts: dict[str, float]
+    versions: dict[str, str]
+    counts: dict[str, int]
+    warnings: list[str]
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time of the whole evaluation."""
+        return sum(self.seconds_parts.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as plain dicts, lists, strings and finite numbers; None with a "reason" where undefined."""
+        return {
+            "protocol": self.protocol,
+            "metrics": {name: _measure_json(measure) for name, measure in self.metrics.items()},
+            "seconds": round(self.seconds, 3),
+            "seconds_parts": {part: round(seconds, 3) for part, seconds in self.seconds_parts.items()},
+            "versions": dict(self.versions),
+            "counts": dict(self.counts),
+            "warnings": list(self.warnings),
+        }
+
+    def rows(self) -> list[tuple[str, str, str, str, str]]:
+        """The cells of the table, one row a metric, in the order of `COLUMNS`; "-" where undefined."""
+        return [
+            (name, _value_cell(measure), _number(measure.floor), _number(measure.memoriser), measure.better)
+            for name, measure in self.metrics.items()
+        ]
+
+
+def format_table(report: Report) -> str:
+    """The report as plain text: metric, value with interval, floor, memoriser, direction; then reasons and warnings."""
+    notes: dict[str, int] = {}
+    table = [COLUMNS]
+    for (name, *cells), measure in zip(report.rows(), report.metrics.values(), strict=True):
+        if measure.reason is not None:
+            name = f"{name} [{notes.setdefault(measure.reason, len(notes) + 1)}]"
+        table.append((name, *cells))
+    widths = [max(len(row[column]) for row in table) for column in range(len(COLUMNS))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    lines += [f"[{number}] {reason}" for reason, number in notes.items()]
+    lines += [f"warning: {warning}" for warning in report.warnings]
+    return "\n".join(lines)
+
+
+def _measure_json(measure: Measure) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "value": measure.value,
+        "floor": measure.floor,
+        "memoriser": measure.memoriser,
+        "ci95": None if measure.ci95 is None else list(measure.ci95),
+        "better": measure.better,
+    }
+    return entry if measure.reason is None else {**entry, "reason": measure.reason}
+
+
+def _value_cell(measure: Measure) -> str:
+    if measure.ci95 is None:
+        return _number(measure.value)
+    return f"{_number(measure.value)} [{_number(measure.ci95[0])}, {_number(measure.ci95[1])}]"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"

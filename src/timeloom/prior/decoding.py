@@ -1,0 +1,111 @@
+"""Iterative decoding of tokens: pure functions of a logits callable (MaskGIT, Chang et al. 2022, sec. 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from timeloom.config import Frozen
+from timeloom.prior.masking import SCHEDULES, Pass
+
+LogitsFn = Callable[[Tensor, int], Tensor]
+"""(tokens (B, S, levels) with the mask id where unknown, index of the pass) -> logits (B, cells of the pass, K)."""
+
+
+class SamplingConfig(Frozen):
+    """How tokens are decoded.
+
+    Attributes:
+        steps: rounds in the first pass.
+        fine_steps: rounds in each later pass.
+        temperature: divides the logits before a token is drawn.
+        choice_temperature: weight of the Gumbel noise on the confidence, falling to 0 in the last round; 0 is greedy.
+        order: which drawn tokens are kept first: `confidence`, or `random`.
+        mask_schedule: share still masked after a share of the rounds.
+        guidance_scale: classifier-free guidance; 1 is the plain conditional model.
+        batch_size: series decoded together.
+    """
+
+    steps: int = Field(default=12, ge=1)
+    fine_steps: int = Field(default=4, ge=1)
+    temperature: float = Field(default=1.0, gt=0)
+    choice_temperature: float = Field(default=8.0, ge=0)
+    order: Literal["confidence", "random"] = "confidence"
+    mask_schedule: Literal["cosine", "linear", "square"] = "cosine"
+    guidance_scale: float = Field(default=1.0, ge=0)
+    batch_size: int = Field(default=256, ge=1)
+
+
+def decode(
+    logits_fn: LogitsFn,
+    tokens: Tensor,
+    order: Sequence[Pass],
+    mask_id: int,
+    config: SamplingConfig,
+    generator: torch.Generator,
+) -> Tensor:
+    """Fill every masked token, pass by pass, and leave every known token as it is.
+
+    In round t of a pass tokens are drawn for all masked positions, and those with the least confidence are masked again;
+    confidence = log p(drawn) + choice_temperature (1 - (t + 1) / steps) Gumbel. The number that stays masked is
+    min(unknown - 1, floor(schedule((t + 1) / steps) * unknown at the start)), so each round commits at least one token and
+    none is masked at the end.
+
+    Args:
+        logits_fn: the model, see `LogitsFn`.
+        tokens: (B, S, levels), `mask_id` where unknown; partly known tokens are infilling.
+        order: the passes, coarse to fine.
+        mask_id: K.
+        config: rounds, temperatures and order.
+        generator: source of all randomness, on the tokens' device.
+
+    Returns:
+        (B, S, levels) without a mask.
+    """
+    tokens = tokens.clone()
+    for index, step in enumerate(order):
+        view = tokens[:, step.start : step.stop, step.level]  # a view: what is written here is written to `tokens`
+        at_start = (view == mask_id).sum(dim=1)
+        if not at_start.any():
+            continue
+        steps = config.steps if index == 0 else config.fine_steps
+        for t in range(steps):
+            unknown = view == mask_id
+            if not unknown.any():
+                break
+            drawn, confidence = _draw(logits_fn(tokens, index), config, 1 - (t + 1) / steps, generator)
+            share = SCHEDULES[config.mask_schedule](torch.tensor((t + 1) / steps, dtype=torch.float64)).item()
+            # a hair above the floor, for cos(pi / 2) is 6e-17 and a product may fall just short of a whole number
+            left = (at_start * max(share, 0.0) + 1e-9).floor().long()
+            left = torch.minimum(left, unknown.sum(dim=1) - 1).clamp(min=0)
+            # known tokens have infinite confidence: they are never among the `left` least confident
+            place = confidence.masked_fill(~unknown, torch.inf).argsort(dim=1).argsort(dim=1)
+            commit = unknown & (place >= left[:, None])
+            view.copy_(torch.where(commit, drawn, view))
+    return tokens
+
+
+def _draw(logits: Tensor, config: SamplingConfig, noise: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Draw a token for each position; return tokens and confidences (B, S)."""
+    log_p = (logits.float() / config.temperature).log_softmax(dim=-1)
+    gumbel = _gumbel(log_p.shape, log_p.device, generator)
+    drawn = (log_p + gumbel).argmax(dim=-1)
+    scatter = _gumbel(drawn.shape, log_p.device, generator)
+    if config.order == "random":
+        return drawn, scatter
+    chosen = log_p.gather(-1, drawn[..., None])[..., 0]
+    return drawn, chosen + config.choice_temperature * noise * scatter
+
+
+def _gumbel(shape: torch.Size, device: torch.device, generator: torch.Generator) -> Tensor:
+    uniform = torch.rand(shape, generator=generator, device=device).clamp(min=1e-20)
+    return -torch.log(-torch.log(uniform).clamp(min=1e-20))
+
+
+def guided(conditional: Tensor, null: Tensor, scale: float) -> Tensor:
+    """Classifier-free guidance (Ho and Salimans 2022, eq. 6): null + scale (conditional - null), on logits."""
+    return null + scale * (conditional - null)

@@ -1,0 +1,160 @@
+"""The prior: what tokens go together, learned by guessing hidden ones (MaskGIT, Chang et al. 2022)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from timeloom.checkpoint import load_weights, read_card, save_model
+from timeloom.config import Frozen
+from timeloom.errors import InputError
+from timeloom.prior.decoding import SamplingConfig, decode, guided
+from timeloom.prior.masking import mask_tokens
+from timeloom.prior.transformer import TokenTransformer, TransformerConfig
+from timeloom.tokenizer.tokenizer import TokenLayout, Tokenizer
+
+
+class PriorConfig(Frozen):
+    """Shape and loss of the prior.
+
+    Attributes:
+        transformer: its size.
+        mask_schedule: how the masked share is drawn in training.
+        whole_cells: share of the examples masked by whole cells, as infilling finds them.
+        label_drop: share of the labels replaced by the null class, in training only; guidance needs it above 0.
+        label_smoothing: share of the target spread over all codes.
+    """
+
+    transformer: TransformerConfig = TransformerConfig()
+    mask_schedule: Literal["cosine", "linear", "square"] = "cosine"
+    whole_cells: float = Field(default=0.1, ge=0, le=1)
+    label_drop: float = Field(default=0.1, ge=0, lt=1)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+
+
+class Prior(nn.Module):
+    """Bidirectional model of token grids, class-conditional.
+
+    Args:
+        config: its shape.
+        layout: the tokenizer's grids, levels and codebook size.
+        n_classes: number of classes, 0 without labels.
+        tokenizer: fingerprint of the tokenizer whose tokens it models.
+    """
+
+    kind = "prior"
+
+    def __init__(self, config: PriorConfig, layout: TokenLayout, n_classes: int, tokenizer: str) -> None:
+        super().__init__()
+        self.config, self.layout, self.n_classes, self.tokenizer = config, layout, n_classes, tokenizer
+        self.transformer = TokenTransformer(config.transformer, layout, n_classes)
+
+    @property
+    def mask_id(self) -> int:
+        """The token that stands for "not known yet"."""
+        return self.layout.codebook_size
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the transformer, which every way through the prior uses."""
+        self.transformer.compile(*args, **kwargs)
+
+    def loss(self, tokens: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """Cross-entropy in nats a token on the masked positions (MaskGIT eq. 2), as the term `masked_nll`.
+
+        Args:
+            tokens: (B, S, levels), all known.
+            labels: (B,) class indices; the class is dropped in training mode only.
+            generator: source of the masks and of the dropped labels.
+        """
+        masked = mask_tokens(
+            tokens,
+            self.layout,
+            generator,
+            schedule=self.config.mask_schedule,
+            whole_cells=self.config.whole_cells if self.training else 0.0,
+        )
+        if self.training:
+            dropped = torch.rand(len(labels), generator=generator, device=labels.device) < self.config.label_drop
+            labels = labels.masked_fill(dropped, self.n_classes)
+        hidden = self.transformer(masked.tokens, labels, masked.drawn)
+        example, cell, level = masked.targets.nonzero(as_tuple=True)
+        states, goals, drawn = hidden[example, cell], tokens[example, cell, level], masked.drawn[example]
+        smoothing = self.config.label_smoothing if self.training else 0.0
+        total = states.new_zeros(())
+        for index in range(len(self.transformer.order)):
+            mine = drawn == index
+            logits = self.transformer.head(states[mine], index)
+            total = total + F.cross_entropy(logits.float(), goals[mine], label_smoothing=smoothing, reduction="sum")
+        return {"masked_nll": total / len(goals)}
+
+    def logits_fn(self, labels: Tensor, guidance_scale: float = 1.0) -> Callable[[Tensor, int], Tensor]:
+        """The callable that decoding works with, for series of the given classes (B,)."""
+
+        def run(tokens: Tensor, labels: Tensor, index: int) -> Tensor:
+            step = self.transformer.order[index]
+            hidden = self.transformer(tokens, labels, torch.full_like(labels, index))
+            return self.transformer.head(hidden[:, step.start : step.stop], index)
+
+        def logits(tokens: Tensor, index: int) -> Tensor:
+            conditional = run(tokens, labels, index)
+            if guidance_scale == 1.0:
+                return conditional
+            null = run(tokens, torch.full_like(labels, self.n_classes), index)
+            return guided(conditional, null, guidance_scale)
+
+        return logits
+
+    @torch.no_grad()
+    def sample(
+        self, labels: Tensor, config: SamplingConfig, generator: torch.Generator, known: Tensor | None = None
+    ) -> Tensor:
+        """Decode tokens (B, S, levels) for classes (B,); known tokens (mask id elsewhere) stay as they are."""
+        assert not self.training, "decoding in training mode would drop activations"
+        shape = (len(labels), sum(self.layout.grids), self.layout.levels)
+        start = known if known is not None else torch.full(shape, self.mask_id, device=labels.device)
+        logits = self.logits_fn(labels, config.guidance_scale)
+        return decode(logits, start, self.transformer.order, self.mask_id, config, generator)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write weights and card into a folder."""
+        layout: dict[str, Any] = {
+            "grids": list(self.layout.grids),
+            "levels": self.layout.levels,
+            "codebook_size": self.layout.codebook_size,
+        }
+        card = {
+            "kind": self.kind,
+            "config": self.config.model_dump(mode="json"),
+            "layout": layout,
+            "n_classes": self.n_classes,
+            "tokenizer": self.tokenizer,
+        }
+        save_model(Path(folder), self, card)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, tokenizer: Tokenizer | None = None) -> Self:
+        """Rebuild a prior from its folder alone, in eval mode.
+
+        Args:
+            folder: where `save_pretrained` wrote it.
+            tokenizer: the tokenizer it will work with, checked to be the one it was trained on.
+
+        Raises:
+            InputError: the folder holds no prior that this version can read, or the tokenizer is a foreign one.
+        """
+        card = read_card(Path(folder), cls.kind)
+        if tokenizer is not None and tokenizer.fingerprint != card["tokenizer"]:
+            raise InputError(
+                f"{folder}: this prior was trained on tokenizer {card['tokenizer']}, not on {tokenizer.fingerprint}; "
+                "train the prior again on this tokenizer"
+            )
+        layout = TokenLayout(**{**card["layout"], "grids": tuple(card["layout"]["grids"])})
+        model = cls(PriorConfig.parse(card["config"]), layout, card["n_classes"], card["tokenizer"])
+        load_weights(Path(folder), model, card)
+        return model.eval()

@@ -1,0 +1,107 @@
+"""The bidirectional transformer: one position for each cell, one output head for each level."""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from timeloom.config import Frozen
+from timeloom.prior.masking import passes
+from timeloom.tokenizer.tokenizer import TokenLayout
+
+
+class TransformerConfig(Frozen):
+    """Size of the transformer.
+
+    Attributes:
+        dim: model width, a multiple of `heads`.
+        layers: number of blocks.
+        heads: attention heads.
+        expansion: width of the feed-forward layer, in multiples of `dim`.
+        dropout: share of activations dropped in training.
+    """
+
+    dim: int = Field(default=64, ge=1)
+    layers: int = Field(default=4, ge=1)
+    heads: int = Field(default=4, ge=1)
+    expansion: int = Field(default=2, ge=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> TransformerConfig:
+        if self.dim % self.heads:
+            raise ValueError(f"dim = {self.dim} is not a multiple of heads = {self.heads}")
+        return self
+
+
+class Block(nn.Module):
+    """Pre-norm attention and feed-forward, each with a residual path (Xiong et al. 2020)."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        dim = config.dim
+        self.heads, self.dropout = config.heads, config.dropout
+        self.norm_1, self.norm_2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.feed = nn.Sequential(
+            nn.Linear(dim, config.expansion * dim), nn.GELU(), nn.Linear(config.expansion * dim, dim)
+        )
+        self.drop = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, S, D) to the same shape."""
+        q, k, v = rearrange(self.qkv(self.norm_1(x)), "b s (n h d) -> n b h s d", n=3, h=self.heads)
+        attended = F.scaled_dot_product_attention(q, k, v)
+        x = x + self.drop(self.out(rearrange(attended, "b h s d -> b s (h d)")))
+        return x + self.drop(self.feed(self.norm_2(x)))
+
+
+class TokenTransformer(nn.Module):
+    """Tokens with holes, a class and a pass to logits.
+
+    A cell enters as the sum of one embedding for each level, the mask id of a level having an embedding of its own; class,
+    pass and position are added. The class table's last row is the null class.
+    """
+
+    def __init__(self, config: TransformerConfig, layout: TokenLayout, n_classes: int) -> None:
+        super().__init__()
+        n_cells, rows = sum(layout.grids), layout.codebook_size + 1
+        self.layout, self.order = layout, passes(layout)
+        grid = torch.repeat_interleave(torch.arange(len(layout.grids)), torch.tensor(layout.grids))
+        table = grid[:, None] * layout.levels + torch.arange(layout.levels)
+        self.register_buffer("row", table * rows, persistent=False)
+        self.row: Tensor
+        self.embed = nn.Embedding(len(layout.grids) * layout.levels * rows, config.dim)
+        self.position = nn.Parameter(torch.randn(n_cells, config.dim) * 0.02)
+        self.pass_embed = nn.Embedding(len(self.order), config.dim)
+        self.class_embed = nn.Embedding(n_classes + 1, config.dim)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(config.dim)
+        self.head_weight = nn.Parameter(torch.randn(len(self.order), layout.codebook_size, config.dim) * 0.02)
+        self.head_bias = nn.Parameter(torch.zeros(len(self.order), layout.codebook_size))
+        for embedding in (self.embed, self.pass_embed, self.class_embed):
+            nn.init.normal_(embedding.weight, std=0.02)
+
+    def forward(self, tokens: Tensor, labels: Tensor, drawn: Tensor) -> Tensor:
+        """Hidden states.
+
+        Args:
+            tokens: (B, S, levels), 0..K, K being the mask.
+            labels: (B,) class indices, the number of classes being the null class.
+            drawn: (B,) index of the pass whose tokens are wanted.
+
+        Returns:
+            (B, S, D).
+        """
+        x = self.embed(tokens + self.row).sum(dim=2)
+        x = x + self.position + (self.class_embed(labels) + self.pass_embed(drawn))[:, None]
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)
+
+    def head(self, hidden: Tensor, index: int) -> Tensor:
+        """Logits (..., K) of hidden states (..., D) for one pass."""
+        return F.linear(hidden, self.head_weight[index], self.head_bias[index])

@@ -1,0 +1,134 @@
+"""Stage 2: train the prior on the tokenizer's tokens."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from timeloom.data import Dataset, stratified_holdout
+from timeloom.data.missing import fill_missing
+from timeloom.errors import InputError
+from timeloom.prior.prior import Prior, PriorConfig
+from timeloom.progress import Progress, silent
+from timeloom.stages import train_tokenizer
+from timeloom.tokenizer.tokenizer import TokenLayout, Tokenizer
+from timeloom.training import Batch, Judging, OptimConfig, TrainerConfig, fit
+
+FOLDER = "prior"
+
+
+class PriorTraining(OptimConfig):
+    """Optimisation of stage 2.
+
+    Attributes:
+        holdout: share of the training series, by class, on which the best step is chosen; 0 takes the last step.
+        judge_every: steps between two looks at the held-out loss.
+        judge_repeats: mask draws in each look.
+        refit_below: data sets smaller than this are trained a second time on all their series, for the best number of
+            steps that the held-out loss found.
+    """
+
+    steps: int = Field(default=3000, ge=1)
+    lr: float = Field(default=2e-3, gt=0)
+    average: float = Field(default=0.99, ge=0, lt=1)
+    holdout: float = Field(default=0.15, ge=0, lt=1)
+    judge_every: int = Field(default=100, ge=1)
+    judge_repeats: int = Field(default=4, ge=1)
+    refit_below: int = Field(default=1000, ge=0)
+
+
+@dataclass(frozen=True)
+class PriorTask:
+    """What the engine trains in stage 2."""
+
+    config: PriorConfig
+    layout: TokenLayout
+    n_classes: int
+    tokenizer: str
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The prior has one term."""
+        return {"masked_nll": 1.0}
+
+    def build(self) -> Prior:
+        """A fresh prior."""
+        return Prior(self.config, self.layout, self.n_classes, self.tokenizer)
+
+    def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Masked cross-entropy of a batch of tokens."""
+        assert isinstance(model, Prior)
+        return model.loss(batch["tokens"], batch["labels"], generator)
+
+
+def tokenize(tokenizer: Tokenizer, X: np.ndarray, batch_size: int = 256) -> Tensor:
+    """Tokens (n, S, levels) of series (n, C, T) in the data's unit, NaN allowed."""
+    filled = torch.from_numpy(fill_missing(X)[0])
+    return torch.cat([tokenizer.encode(part) for part in filled.split(batch_size)])
+
+
+def class_indices(tokenizer: Tokenizer, y: np.ndarray | None, n: int) -> Tensor:
+    """Labels as indices into the checkpoint's classes; without labels every series has the null class 0."""
+    classes = tokenizer.spec.classes
+    if classes is None or y is None:
+        return torch.zeros(n, dtype=torch.long)
+    place = {label: i for i, label in enumerate(classes)}
+    return torch.tensor([place[label.item() if hasattr(label, "item") else label] for label in y])
+
+
+def run(
+    data: Dataset,
+    config: PriorConfig,
+    training: PriorTraining,
+    trainer: TrainerConfig,
+    out: Path,
+    *,
+    seed: int = 0,
+    resume: bool = False,
+    progress: Progress = silent,
+) -> dict[str, float]:
+    """Train on the tokens of the training split and write `out/prior`.
+
+    Returns:
+        seconds, the chosen step and its held-out loss in nats a token, for the run's record.
+
+    Raises:
+        InputError: `out` holds no tokenizer, or one that was trained on other data.
+    """
+    start = time.perf_counter()
+    tokenizer = Tokenizer.from_pretrained(out / train_tokenizer.FOLDER)
+    if tokenizer.spec.fingerprint != data.fingerprint:
+        raise InputError(
+            f"{out}: its tokenizer was trained on {tokenizer.spec.name} ({tokenizer.spec.fingerprint}), not on {data.name} "
+            f"({data.fingerprint}); train the tokenizer on this data first"
+        )
+    n = len(data.X_train)
+    tokens, labels = tokenize(tokenizer, data.X_train), class_indices(tokenizer, data.y_train, n)
+    n_classes = len(tokenizer.spec.classes or ())
+    task = PriorTask(config, tokenizer.layout, n_classes, tokenizer.fingerprint)
+
+    everything = {"tokens": tokens, "labels": labels}
+    record: dict[str, float] = {"steps": training.steps}
+    common = {"seed": seed, "resume": resume, "progress": progress}
+    if training.holdout:
+        kept, held = stratified_holdout(data.y_train, n, training.holdout, seed)
+        part, unseen = ({k: v[torch.from_numpy(i)] for k, v in everything.items()} for i in (kept, held))
+        judging = Judging(unseen, training.judge_every, training.judge_repeats)
+        result = fit("prior", task, part, training, trainer, out, judging=judging, **common)  # type: ignore[arg-type]
+        assert result.best_step is not None and result.best_loss is not None
+        record |= {"best_step": result.best_step, "held_out_nll": result.best_loss}
+        if n < training.refit_below:
+            again = training.model_copy(update={"steps": result.best_step})
+            result = fit("prior-refit", task, everything, again, trainer, out, **common)  # type: ignore[arg-type]
+    else:
+        result = fit("prior", task, everything, training, trainer, out, **common)  # type: ignore[arg-type]
+    prior = task.build()
+    prior.load_state_dict(result.state)
+    prior.save_pretrained(out / FOLDER)
+    return {"seconds": time.perf_counter() - start, **record}

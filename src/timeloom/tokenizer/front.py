@@ -1,0 +1,125 @@
+"""Time series to frames and back: the STFT front end, and plain time patches to compare it with."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from einops import rearrange
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from timeloom.config import Frozen
+from timeloom.errors import InputError
+
+AUTO_N_FFT = 16
+
+
+class FrontConfig(Frozen):
+    """How a series becomes frames.
+
+    Attributes:
+        kind: `stft` (short-time Fourier transform) or `patch` (plain pieces of time).
+        n_fft: window length in time points, even; `auto` is 16, or 8 for series shorter than 16.
+        hop: time points between frames; `auto` is a quarter of n_fft.
+        bands: inner edges, in frequency bins, that part the bins into bands, lowest first; each band gets a grid of its
+            own. Empty is one band; (1,) parts the mean from the rest.
+        patch: time points in a patch (`kind` patch only).
+    """
+
+    kind: Literal["stft", "patch"] = "stft"
+    n_fft: Literal["auto"] | int = "auto"
+    hop: Literal["auto"] | int = "auto"
+    bands: tuple[int, ...] = ()
+    patch: int = Field(default=8, ge=1)
+
+    def resolve(self, length: int) -> FrontConfig:
+        """Fill in every `auto` for series of `length` time points.
+
+        Raises:
+            InputError: a window longer than the series, an odd window, a hop that leaves gaps, or band edges that are not
+                increasing inside 1..n_fft/2.
+        """
+        if self.kind == "patch":
+            if self.bands:
+                raise InputError(f"tokenizer.front.bands = {self.bands}: time patches have no frequency bands")
+            return self
+        n_fft = self.n_fft if self.n_fft != "auto" else (AUTO_N_FFT if length >= AUTO_N_FFT else 8)
+        hop = self.hop if self.hop != "auto" else max(n_fft // 4, 1)
+        if n_fft < 4 or n_fft % 2 or n_fft > length:
+            raise InputError(
+                f"tokenizer.front.n_fft = {n_fft}: must be even, at least 4 and at most the series length {length}"
+            )
+        if not 1 <= hop <= n_fft // 2:
+            raise InputError(
+                f"tokenizer.front.hop = {hop}: must be 1 to n_fft / 2 = {n_fft // 2}, or frames leave gaps"
+            )
+        edges = (0, *self.bands, n_fft // 2 + 1)
+        if any(a >= b for a, b in zip(edges, edges[1:], strict=False)):
+            raise InputError(f"tokenizer.front.bands = {self.bands}: edges must increase within 1..{n_fft // 2}")
+        return self.model_copy(update={"n_fft": n_fft, "hop": hop})
+
+
+class STFTFront(nn.Module):
+    """One-sided STFT, Hann window, centred; real and imaginary parts of every channel and bin stacked as features.
+
+    The window is scaled to unit energy, so a coefficient has about the scale of the series. The inverse is exact for
+    every length, odd ones too, because it is told the length (Griffin and Lim 1984, least-squares overlap-add).
+    """
+
+    def __init__(self, config: FrontConfig, n_channels: int, length: int) -> None:
+        super().__init__()
+        assert isinstance(config.n_fft, int) and isinstance(config.hop, int), "resolve the config first"
+        self.n_fft, self.hop = config.n_fft, config.hop
+        self.n_channels, self.length = n_channels, length
+        self.edges = (0, *config.bands, self.n_fft // 2 + 1)
+        self.n_frames = length // self.hop + 1
+        self.band_features = [2 * n_channels * (b - a) for a, b in zip(self.edges, self.edges[1:], strict=False)]
+        window = torch.hann_window(self.n_fft)
+        self.register_buffer("window", window / window.square().sum().sqrt(), persistent=False)
+        self.window: Tensor
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Transform series (B, C, T) to one array of frames (B, 2 C F_band, W) for each band."""
+        flat = rearrange(x, "b c t -> (b c) t")
+        spectrum = torch.stft(flat, self.n_fft, self.hop, window=self.window, pad_mode="constant", return_complex=True)
+        parts = rearrange(torch.view_as_real(spectrum), "(b c) f w ri -> b c ri f w", c=self.n_channels)
+        return [
+            rearrange(parts[..., a:b, :], "b c ri f w -> b (c ri f) w")
+            for a, b in zip(self.edges, self.edges[1:], strict=False)
+        ]
+
+    def inverse(self, bands: list[Tensor]) -> Tensor:
+        """Transform the frames of all bands back to series (B, C, T)."""
+        parts = torch.cat(
+            [rearrange(band, "b (c ri f) w -> (b c) f w ri", c=self.n_channels, ri=2) for band in bands], dim=1
+        )
+        # a real series has real DC and Nyquist bins; irfft ignores their imaginary part
+        spectrum = torch.view_as_complex(parts.float().contiguous())
+        flat = torch.istft(spectrum, self.n_fft, self.hop, window=self.window, length=self.length)
+        return rearrange(flat, "(b c) t -> b c t", c=self.n_channels)
+
+
+class PatchFront(nn.Module):
+    """Plain pieces of time, the last one padded with zeros; all channels of a piece are its features."""
+
+    def __init__(self, config: FrontConfig, n_channels: int, length: int) -> None:
+        super().__init__()
+        self.patch = min(config.patch, length)
+        self.n_channels, self.length = n_channels, length
+        self.n_frames = -(-length // self.patch)
+        self.band_features = [n_channels * self.patch]
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Cut series (B, C, T) into one array of frames (B, C P, W)."""
+        padded = F.pad(x, (0, self.n_frames * self.patch - self.length))
+        return [rearrange(padded, "b c (w p) -> b (c p) w", p=self.patch)]
+
+    def inverse(self, bands: list[Tensor]) -> Tensor:
+        """Join frames to series (B, C, T)."""
+        joined = rearrange(bands[0].float(), "b (c p) w -> b c (w p)", c=self.n_channels)
+        return joined[..., : self.length]
+
+
+FRONTS: dict[str, type[STFTFront] | type[PatchFront]] = {"stft": STFTFront, "patch": PatchFront}

@@ -1,0 +1,244 @@
+"""The tokenizer: a VQ-VAE between series and a short list of token grids (van den Oord et al. 2017; Lee et al. 2023)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from timeloom.checkpoint import fingerprint, load_weights, read_card, save_model
+from timeloom.config import Frozen
+from timeloom.data.spec import DataSpec
+from timeloom.errors import InputError
+from timeloom.tokenizer.front import FRONTS, FrontConfig
+from timeloom.tokenizer.networks import Decoder, Encoder, halvings
+from timeloom.tokenizer.quantizer import Quantizer, QuantizerConfig
+
+
+class TokenizerWeights(Frozen):
+    """Weight of each loss term; `codebook` and `orthogonal` exist only for a gradient-trained codebook.
+
+    Attributes:
+        recon_time: mean squared error of the scaled series.
+        recon_stft: mean squared error of the frames (real and imaginary parts).
+        commitment: pull of the latents towards their codes.
+        codebook: pull of the codes towards their latents; None stands for 1 where the term exists.
+        orthogonal: mean squared cosine between different codes; None stands for 0 where the term exists.
+    """
+
+    recon_time: float = Field(default=1.0, ge=0)
+    recon_stft: float = Field(default=1.0, ge=0)
+    commitment: float = Field(default=0.25, ge=0)
+    codebook: float | None = Field(default=None, ge=0)
+    orthogonal: float | None = Field(default=None, ge=0)
+
+
+class TokenizerConfig(Frozen):
+    """Shape of the tokenizer.
+
+    Attributes:
+        front: how series become frames.
+        width: wanted number of cells along time in each grid; `auto` is one for each 8 time points, within 4..64.
+        hidden: channels of the convolutions.
+        blocks: residual blocks at each width.
+        dropout: share of activations dropped in training.
+        quantizer: the codebooks.
+        weights: the loss.
+    """
+
+    front: FrontConfig = FrontConfig()
+    width: Literal["auto"] | int = "auto"
+    hidden: int = Field(default=64, ge=1)
+    blocks: int = Field(default=2, ge=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    quantizer: QuantizerConfig = QuantizerConfig()
+    weights: TokenizerWeights = TokenizerWeights()
+
+    def resolve(self, spec: DataSpec) -> TokenizerConfig:
+        """Fill in every `auto` for the data at hand.
+
+        Raises:
+            InputError: a setting that the data does not allow, or a weight for a term that does not exist.
+        """
+        if self.quantizer.codebook == "ema":
+            for term in ("codebook", "orthogonal"):
+                if getattr(self.weights, term) is not None:
+                    raise InputError(
+                        f"tokenizer.weights.{term} = {getattr(self.weights, term)}: an EMA codebook would overwrite this "
+                        "gradient; set tokenizer.quantizer.codebook=gradient to use it"
+                    )
+        front = self.front.resolve(spec.length)
+        width = self.width if self.width != "auto" else min(max(spec.length // 8, 4), 64)
+        if width < 1:
+            raise InputError(f"tokenizer.width = {width}: at least 1 cell")
+        size = self.quantizer.codebook_size
+        quantizer = self.quantizer.model_copy(
+            update={"codebook_size": size if size != "auto" else (32 if spec.n_train < 200 else 128)}
+        )
+        return self.model_copy(update={"front": front, "width": width, "quantizer": quantizer})
+
+    def term_weights(self) -> dict[str, float]:
+        """The weight of every term that this configuration produces, by name."""
+        weights = self.weights
+        named = {t: getattr(weights, t) for t in ("recon_time", "recon_stft", "commitment")}
+        if self.quantizer.codebook == "gradient":
+            named["codebook"] = 1.0 if weights.codebook is None else weights.codebook
+            named["orthogonal"] = 0.0 if weights.orthogonal is None else weights.orthogonal
+        return named
+
+
+@dataclass(frozen=True)
+class TokenizerOutput:
+    """One pass through the tokenizer.
+
+    Attributes:
+        recon: reconstructed scaled series (B, C, T).
+        tokens: (B, S, levels) integer, the cells of all grids one after another.
+        z: latents of each grid (B, D, W).
+        z_q: quantized latents of each grid (B, D, W).
+        terms: unweighted losses by name.
+    """
+
+    recon: Tensor
+    tokens: Tensor
+    z: list[Tensor]
+    z_q: list[Tensor]
+    terms: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class TokenLayout:
+    """What a prior must know of the tokens.
+
+    Attributes:
+        grids: number of cells of each grid, coarse to fine; a grid's cells are neighbours in the token array.
+        levels: tokens in each cell.
+        codebook_size: K.
+    """
+
+    grids: tuple[int, ...]
+    levels: int
+    codebook_size: int
+
+
+class Grid(nn.Module):
+    """Encoder, quantizer and decoder of one band."""
+
+    def __init__(self, features: int, n_frames: int, config: TokenizerConfig) -> None:
+        super().__init__()
+        assert isinstance(config.width, int), "resolve the config first"
+        widths = halvings(n_frames, config.width)
+        dim = config.quantizer.codebook_dim
+        self.cells = widths[-1]
+        self.encoder = Encoder(features, config.hidden, dim, widths, config.blocks, config.dropout)
+        self.quantizer = Quantizer(config.quantizer)
+        self.decoder = Decoder(features, config.hidden, dim, widths, config.blocks, config.dropout)
+
+
+class Tokenizer(nn.Module):
+    """Series (B, C, T) in the data's unit to tokens (B, S, levels) and back.
+
+    Args:
+        config: its shape; `auto` values are resolved here.
+        spec: facts about the training data; the scaler among them.
+    """
+
+    kind = "tokenizer"
+
+    def __init__(self, config: TokenizerConfig, spec: DataSpec) -> None:
+        super().__init__()
+        self.config, self.spec = config.resolve(spec), spec
+        self.front = FRONTS[self.config.front.kind](self.config.front, spec.n_channels, spec.length)
+        self.grids = nn.ModuleList(Grid(f, self.front.n_frames, self.config) for f in self.front.band_features)
+        self.layout = TokenLayout(
+            grids=tuple(grid.cells for grid in self.grids),
+            levels=self.config.quantizer.levels,
+            codebook_size=int(self.config.quantizer.codebook_size),
+        )
+        self.register_buffer("mean", torch.tensor(spec.mean, dtype=torch.float64)[:, None], persistent=False)
+        self.register_buffer("std", torch.tensor(spec.std, dtype=torch.float64)[:, None], persistent=False)
+        self.mean: Tensor
+        self.std: Tensor
+
+    def scale(self, x: Tensor) -> Tensor:
+        """Standardise each channel with the training split's mean and deviation."""
+        return ((x - self.mean) / self.std).float()
+
+    def unscale(self, x: Tensor) -> Tensor:
+        """Undo `scale`."""
+        return (x * self.std + self.mean).float()
+
+    def forward(self, scaled: Tensor, observed: Tensor | None = None) -> TokenizerOutput:
+        """Encode, quantize and decode scaled series.
+
+        Args:
+            scaled: (B, C, T) without NaN: missing values are filled in beforehand.
+            observed: (B, C, T) boolean, False where a value was missing: it takes no part in the losses.
+        """
+        frames = self.front(scaled)
+        z = [grid.encoder(band) for grid, band in zip(self.grids, frames, strict=True)]
+        quantized = [grid.quantizer(latent) for grid, latent in zip(self.grids, z, strict=True)]
+        decoded = [grid.decoder(q.z_q) for grid, q in zip(self.grids, quantized, strict=True)]
+        recon = self.front.inverse(decoded)
+        terms = {name: torch.stack([q.terms[name] for q in quantized]).mean() for name in quantized[0].terms}
+        target, goal = scaled, frames
+        if observed is not None:
+            target = torch.where(observed, scaled, recon.detach())
+            goal = self.front(target)
+        terms["recon_time"] = F.mse_loss(recon, target)
+        terms["recon_stft"] = F.mse_loss(torch.cat(decoded, dim=1), torch.cat(goal, dim=1))
+        tokens = torch.cat([q.tokens for q in quantized], dim=1)
+        return TokenizerOutput(recon, tokens, z, [q.z_q for q in quantized], terms)
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> Tensor:
+        """Tokens (B, S, levels) of series (B, C, T) in the data's unit, without NaN; call in eval mode."""
+        assert not self.training, "encoding in training mode would move the codebook"
+        frames = self.front(self.scale(x))
+        return torch.cat(
+            [grid.quantizer(grid.encoder(band)).tokens for grid, band in zip(self.grids, frames, strict=True)], dim=1
+        )
+
+    @torch.no_grad()
+    def decode(self, tokens: Tensor) -> Tensor:
+        """Series (B, C, T) in the data's unit of tokens (B, S, levels), each 0..K-1."""
+        parts = tokens.split(self.layout.grids, dim=1)
+        bands = [grid.decoder(grid.quantizer.lookup(part)) for grid, part in zip(self.grids, parts, strict=True)]
+        return self.unscale(self.front.inverse(bands))
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the networks and leave the complex-valued front end and the quantizer as they are."""
+        for grid in self.grids:
+            grid.encoder.compile(*args, **kwargs)
+            grid.decoder.compile(*args, **kwargs)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the weights: what a prior remembers of its tokenizer."""
+        return fingerprint(self)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write weights and card into a folder."""
+        card = {
+            "kind": self.kind,
+            "config": self.config.model_dump(mode="json"),
+            "data": self.spec.model_dump(mode="json"),
+        }
+        save_model(Path(folder), self, card)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> Self:
+        """Rebuild a tokenizer from its folder alone, in eval mode.
+
+        Raises:
+            InputError: the folder holds no tokenizer that this version can read.
+        """
+        card = read_card(Path(folder), cls.kind)
+        model = cls(TokenizerConfig.parse(card["config"]), DataSpec.parse(card["data"]))
+        load_weights(Path(folder), model, card)
+        return model.eval()
