@@ -89,8 +89,8 @@ def read_card(folder: Path, kind: str) -> dict[str, Any]:
         raise InputError(f"{folder / CARD}: kind = {card.get('kind')!r}, expected {kind!r}")
     if card.get("format") != FORMAT:
         raise InputError(
-            f"{folder / CARD}: checkpoint format {card.get('format')!r}, this version reads {FORMAT}; train it again or "
-            "install the version that wrote it"
+            f"{folder / CARD}: checkpoint format {card.get('format')!r}, this version reads {FORMAT}; train it "
+            "again or install the version that wrote it"
         )
     return card
 

@@ -10,6 +10,7 @@ import copy
 import logging
 import math
 import os
+import signal
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -137,7 +138,7 @@ def step_seed(seed: int, step: int, rank: int) -> int:
 class StepBatches(Sampler[list[int]]):
     """Which series each step sees: a pure function of (seed, step, rank).
 
-    Shuffled passes over the data follow each other without a gap; process `rank` takes every `world`-th series of a step.
+    Shuffled passes over the data follow each other without a gap; process `rank` takes every `world`-th series.
     """
 
     def __init__(
@@ -173,7 +174,7 @@ class _Rows(Dataset[Batch]):
         return {name: tensor[index] for name, tensor in self.tensors.items()}
 
 
-def _as_is(batch: Batch) -> Batch:
+def _as_is(batch: Any) -> Any:
     return batch
 
 
@@ -194,6 +195,8 @@ class _Module(L.LightningModule):
         self.model: nn.Module | None = None
         self.average: nn.Module | None = None
         self.best: nn.Module | None = None
+        self.best_loss: Tensor
+        self.best_step: Tensor
 
     def configure_model(self) -> None:
         """Build the model here: a process group exists by now, which the codebooks must see."""
@@ -225,7 +228,7 @@ class _Module(L.LightningModule):
         return DataLoader(_Rows(self.data), batch_sampler=batches, collate_fn=_as_is)
 
     def configure_optimizers(self) -> Any:
-        """AdamW; no decay on vectors, and none on codebooks (a decayed code drifts to zero while nothing chooses it)."""
+        """AdamW; no decay on vectors nor on codebooks (an unused code would drift to zero)."""
         assert self.model is not None
         named = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
         decayed = [p for name, p in named if p.ndim >= 2 and "codebook" not in name]
@@ -265,7 +268,9 @@ class _Module(L.LightningModule):
 
     @torch.no_grad()
     def _judge(self, step: int) -> None:
-        assert self.judging is not None and self.model is not None and self.best is not None
+        assert self.judging is not None
+        assert self.model is not None
+        assert self.best is not None
         candidate = self.average if self.average is not None else self.model
         was_training = candidate.training
         candidate.eval()
@@ -377,12 +382,22 @@ def fit(
         try:
             if not (last.exists() and _is_complete(last, optim.steps)):
                 trainer = _trainer(stage, optim, trainer_config, folder, last, progress)
-                trainer.fit(module, ckpt_path=last if last.exists() else None, weights_only=True)
-                if trainer.interrupted:
-                    raise KeyboardInterrupt
+                _run(trainer, module, last if last.exists() else None)
         finally:
             torch.set_num_threads(previous_threads)
     return _result(_read(last), judged=judging is not None, averaged=bool(optim.average))
+
+
+def _run(trainer: L.Trainer, module: _Module, checkpoint: Path | None) -> None:
+    """Fit; an interrupt comes out as KeyboardInterrupt, where the engine would ignore further ones and exit."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit:
+        if not trainer.interrupted:
+            raise
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from None
 
 
 def _trainer(

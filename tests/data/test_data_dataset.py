@@ -17,8 +17,8 @@ def series(n: int = 6, channels: int = 2, length: int = 9) -> np.ndarray:
     return np.random.default_rng(0).normal(size=(n, channels, length)).astype(np.float32)
 
 
-def spoiled(place: Any, value: float, dtype: type = np.float64) -> np.ndarray:
-    X = series().astype(dtype)
+def spoiled(place: Any, value: float) -> np.ndarray:
+    X: np.ndarray = series().astype(np.float64)
     X[place] = value
     return X
 

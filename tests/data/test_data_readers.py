@@ -157,6 +157,11 @@ def test_csv_dialects_read_alike(tmp_path: Path, text: str) -> None:
     np.testing.assert_array_equal(data.X_train, np.tile(np.arange(1, 9), (2, 1))[:, None])
 
 
+def test_a_lone_row_that_counts_is_data(tmp_path: Path) -> None:
+    X, _, _ = read_series(write(tmp_path, "a.csv", "0,1,2,3,4,5,6,7\n"))
+    np.testing.assert_array_equal(X, np.arange(8)[None, None])
+
+
 @pytest.mark.parametrize("mark", ["", " ", "nan", "NaN", "NA", "n/a", "null", "?"])
 def test_csv_missing_values(tmp_path: Path, mark: str) -> None:
     data = read(write(tmp_path, "a.csv", f"{ROW}\n1,2,3,{mark},5,6,7,8\n"))

@@ -100,6 +100,14 @@ def test_missing_folders_are_made_and_files_replaced(tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == ["a.npy"]
 
 
+def test_a_reader_of_the_old_file_never_sees_the_new_one_half_written(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("old")
+    with path.open() as reader:
+        write_series(path, np.zeros((2, 8)))
+        assert reader.read() == "old"
+
+
 @pytest.mark.parametrize("name", ["a.ts", "a.arff", "a.tsv", "a", "a.npz.gz"])
 def test_formats_that_are_not_written_are_refused_before_anything_is_made(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match=r"cannot be written; allowed: \.npz, \.npy, \.csv"):

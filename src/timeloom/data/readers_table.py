@@ -14,6 +14,7 @@ from timeloom.data.raw import RawSeries, read_text, to_number, to_numbers
 from timeloom.errors import InputError
 
 LABEL_COLUMNS = ("label", "class", "target", "y")
+_UNNAMED = "the first column has no name: taken as row numbers and left out"
 _CHANNEL_TIME = re.compile(r"c(\d+)_t(\d+)", re.IGNORECASE)
 _Rows = list[tuple[int, list[str]]]
 
@@ -55,11 +56,10 @@ def _read_table(path: Path, label_first: bool) -> RawSeries:
     head = rows[0][1]
     if any(to_number(cell) is None for cell in head[1 if label_first else 0 :]):
         layout, body, names = _layout(path, head), rows[1:], head
-    elif not label_first and _counts_columns(head):
-        note = "the first row counts the columns: read as a header"
-        layout, body, names = _headless(head, label_first, (note,)), rows[1:], head
+    elif len(rows) > 1 and not label_first and _counts_columns(head):
+        layout, body, names = _numbered(head), rows[1:], head
     else:
-        layout, body, names = _headless(head, label_first), rows, [str(i + 1) for i in range(len(head))]
+        layout, body, names = _headless(path, head, label_first), rows, [str(i + 1) for i in range(len(head))]
     if not body:
         raise InputError(f"{path}: no series below the header; one series a row is needed")
     X = np.empty((len(body), len(layout.values)))
@@ -94,13 +94,25 @@ def _rows(path: Path, delimiter: str | None) -> _Rows:
 
 
 def _counts_columns(head: list[str]) -> bool:
-    """Whether a row is 0, 1, 2, ... or 1, 2, 3, ...: what data frames write where columns have no names."""
-    return len(head) > 1 and any(head == [str(i + start) for i in range(len(head))] for start in (0, 1))
+    """Whether a row is 0, 1, 2, ..., perhaps after an empty cell: what data frames write for columns without names."""
+    names = head if head[0].strip() else head[1:]
+    return len(names) > 1 and names == [str(i) for i in range(len(names))]
 
 
-def _headless(head: list[str], label_first: bool, notes: tuple[str, ...] = ()) -> _Layout:
-    values = list(range(1 if label_first else 0, len(head)))
-    return _Layout(0 if label_first else None, values, (1, len(values)), notes)
+def _numbered(head: list[str]) -> _Layout:
+    indexed = not head[0].strip()
+    values = list(range(int(indexed), len(head)))
+    notes = ("the first row counts the columns: read as a header", *((_UNNAMED,) if indexed else ()))
+    return _Layout(None, values, (1, len(values)), notes)
+
+
+def _headless(path: Path, head: list[str], label_first: bool) -> _Layout:
+    values = list(range(int(label_first), len(head)))
+    if not values:
+        raise InputError(
+            f"{path}: the first row is {head[0][:40]!r}, without a tab; tabs part the columns of a .tsv file"
+        )
+    return _Layout(0 if label_first else None, values, (1, len(values)))
 
 
 def _layout(path: Path, head: list[str]) -> _Layout:
@@ -117,7 +129,7 @@ def _layout(path: Path, head: list[str]) -> _Layout:
     values = [i for i in range(len(names)) if i not in labels]
     notes: tuple[str, ...] = ()
     if values and not names[values[0]]:
-        values, notes = values[1:], ("the first column has no name: taken as row numbers and left out",)
+        values, notes = values[1:], (_UNNAMED,)
     if not values:
         raise InputError(f"{path}: no column of values in the header; time points are needed beside the label")
     matches = {i: _CHANNEL_TIME.fullmatch(names[i]) for i in values}

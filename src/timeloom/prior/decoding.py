@@ -50,10 +50,10 @@ def decode(
 ) -> Tensor:
     """Fill every masked token, pass by pass, and leave every known token as it is.
 
-    In round t of a pass tokens are drawn for all masked positions, and those with the least confidence are masked again;
-    confidence = log p(drawn) + choice_temperature (1 - (t + 1) / steps) Gumbel. The number that stays masked is
-    min(unknown - 1, floor(schedule((t + 1) / steps) * unknown at the start)), so each round commits at least one token and
-    none is masked at the end.
+    In round t of a pass tokens are drawn for all masked positions, and those with the least confidence are masked
+    again; confidence = log p(drawn) + choice_temperature (1 - (t + 1) / steps) Gumbel. The number that stays masked is
+    min(unknown - 1, floor(schedule((t + 1) / steps) * unknown at the start)), so each round commits at least one token
+    and none is masked at the end.
 
     Args:
         logits_fn: the model, see `LogitsFn`.
@@ -103,7 +103,7 @@ def _draw(logits: Tensor, config: SamplingConfig, noise: float, generator: torch
 
 def _gumbel(shape: torch.Size, device: torch.device, generator: torch.Generator) -> Tensor:
     uniform = torch.rand(shape, generator=generator, device=device).clamp(min=1e-20)
-    return -torch.log(-torch.log(uniform).clamp(min=1e-20))
+    return -torch.log((-torch.log(uniform)).clamp(min=1e-20))
 
 
 def guided(conditional: Tensor, null: Tensor, scale: float) -> Tensor:

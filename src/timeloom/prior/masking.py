@@ -11,7 +11,7 @@ from torch import Tensor
 
 from timeloom.tokenizer.tokenizer import TokenLayout
 
-# share of tokens that is masked after a share r of the work is done: 1 at r = 0, 0 at r = 1 (Chang et al. 2022, sec. 3.3)
+# share of tokens still masked after a share r of the work: 1 at r = 0, 0 at r = 1 (Chang et al. 2022, sec. 3.3)
 SCHEDULES: dict[str, Callable[[Tensor], Tensor]] = {
     "cosine": lambda r: torch.cos(r * (math.pi / 2)),
     "linear": lambda r: 1 - r,
@@ -74,9 +74,9 @@ def mask_tokens(
 ) -> Masked:
     """Hide tokens as decoding will find them (MaskGIT, Chang et al. 2022, eq. 1; passes as in SoundStorm, Borsos 2023).
 
-    Each example draws a pass. Earlier passes are known, later ones hidden, and in the drawn one a uniformly chosen set of
-    `max(1, round(share * cells))` cells is hidden, share = schedule(r) with r ~ U(0, 1): the **masked** share, 64 % on average
-    for the cosine.
+    Each example draws a pass. Earlier passes are known, later ones hidden, and in the drawn one a uniformly chosen set
+    of `max(1, round(share * cells))` cells is hidden, share = schedule(r) with r ~ U(0, 1): the **masked** share, 64 %
+    on average for the cosine.
 
     Args:
         tokens: (B, S, levels), all known.

@@ -17,7 +17,7 @@ from timeloom.errors import InputError
 from timeloom.prior.decoding import SamplingConfig, decode, guided
 from timeloom.prior.masking import mask_tokens
 from timeloom.prior.transformer import TokenTransformer, TransformerConfig
-from timeloom.tokenizer.tokenizer import TokenLayout, Tokenizer
+from timeloom.tokenizer.tokenizer import Tokenizer, TokenLayout
 
 
 class PriorConfig(Frozen):

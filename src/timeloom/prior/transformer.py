@@ -62,8 +62,8 @@ class Block(nn.Module):
 class TokenTransformer(nn.Module):
     """Tokens with holes, a class and a pass to logits.
 
-    A cell enters as the sum of one embedding for each level, the mask id of a level having an embedding of its own; class,
-    pass and position are added. The class table's last row is the null class.
+    A cell enters as the sum of one embedding for each level, the mask id of a level having an embedding of its own;
+    class, pass and position are added. The class table's last row is the null class.
     """
 
     def __init__(self, config: TransformerConfig, layout: TokenLayout, n_classes: int) -> None:

@@ -17,7 +17,7 @@ from timeloom.errors import InputError
 from timeloom.prior.prior import Prior, PriorConfig
 from timeloom.progress import Progress, silent
 from timeloom.stages import train_tokenizer
-from timeloom.tokenizer.tokenizer import TokenLayout, Tokenizer
+from timeloom.tokenizer.tokenizer import Tokenizer, TokenLayout
 from timeloom.training import Batch, Judging, OptimConfig, TrainerConfig, fit
 
 FOLDER = "prior"
@@ -105,8 +105,8 @@ def run(
     tokenizer = Tokenizer.from_pretrained(out / train_tokenizer.FOLDER)
     if tokenizer.spec.fingerprint != data.fingerprint:
         raise InputError(
-            f"{out}: its tokenizer was trained on {tokenizer.spec.name} ({tokenizer.spec.fingerprint}), not on {data.name} "
-            f"({data.fingerprint}); train the tokenizer on this data first"
+            f"{out}: its tokenizer was trained on {tokenizer.spec.name} ({tokenizer.spec.fingerprint}), not on "
+            f"{data.name} ({data.fingerprint}); train the tokenizer on this data first"
         )
     n = len(data.X_train)
     tokens, labels = tokenize(tokenizer, data.X_train), class_indices(tokenizer, data.y_train, n)
@@ -121,7 +121,8 @@ def run(
         part, unseen = ({k: v[torch.from_numpy(i)] for k, v in everything.items()} for i in (kept, held))
         judging = Judging(unseen, training.judge_every, training.judge_repeats)
         result = fit("prior", task, part, training, trainer, out, judging=judging, **common)  # type: ignore[arg-type]
-        assert result.best_step is not None and result.best_loss is not None
+        assert result.best_step is not None
+        assert result.best_loss is not None
         record |= {"best_step": result.best_step, "held_out_nll": result.best_loss}
         if n < training.refit_below:
             again = training.model_copy(update={"steps": result.best_step})

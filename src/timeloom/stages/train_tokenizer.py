@@ -88,8 +88,7 @@ def run(
     spec = describe(data)
     task = TokenizerTask(config.resolve(spec), spec)
     filled, observed = fill_missing(data.X_train)
-    scaled = (filled - np.array(spec.mean)[:, None]) / np.array(spec.std)[:, None]
-    batch = {"scaled": torch.from_numpy(scaled.astype(np.float32))}
+    batch = {"scaled": torch.from_numpy(Scaler(np.array(spec.mean), np.array(spec.std)).transform(filled))}
     if not observed.all():
         batch["observed"] = torch.from_numpy(observed)
     result = fit("tokenizer", task, batch, training, trainer, out, seed=seed, resume=resume, progress=progress)

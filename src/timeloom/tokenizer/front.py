@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -38,8 +39,8 @@ class FrontConfig(Frozen):
         """Fill in every `auto` for series of `length` time points.
 
         Raises:
-            InputError: a window longer than the series, an odd window, a hop that leaves gaps, or band edges that are not
-                increasing inside 1..n_fft/2.
+            InputError: a window longer than the series, an odd window, a hop that leaves gaps, or band edges that do
+                not increase within 1..n_fft/2.
         """
         if self.kind == "patch":
             if self.bands:
@@ -56,7 +57,7 @@ class FrontConfig(Frozen):
                 f"tokenizer.front.hop = {hop}: must be 1 to n_fft / 2 = {n_fft // 2}, or frames leave gaps"
             )
         edges = (0, *self.bands, n_fft // 2 + 1)
-        if any(a >= b for a, b in zip(edges, edges[1:], strict=False)):
+        if any(a >= b for a, b in pairwise(edges)):
             raise InputError(f"tokenizer.front.bands = {self.bands}: edges must increase within 1..{n_fft // 2}")
         return self.model_copy(update={"n_fft": n_fft, "hop": hop})
 
@@ -70,25 +71,27 @@ class STFTFront(nn.Module):
 
     def __init__(self, config: FrontConfig, n_channels: int, length: int) -> None:
         super().__init__()
-        assert isinstance(config.n_fft, int) and isinstance(config.hop, int), "resolve the config first"
+        assert isinstance(config.n_fft, int), "resolve the config first"
+        assert isinstance(config.hop, int), "resolve the config first"
         self.n_fft, self.hop = config.n_fft, config.hop
         self.n_channels, self.length = n_channels, length
         self.edges = (0, *config.bands, self.n_fft // 2 + 1)
         self.n_frames = length // self.hop + 1
-        self.band_features = [2 * n_channels * (b - a) for a, b in zip(self.edges, self.edges[1:], strict=False)]
+        self.band_features = [2 * n_channels * (b - a) for a, b in pairwise(self.edges)]
         window = torch.hann_window(self.n_fft)
         self.register_buffer("window", window / window.square().sum().sqrt(), persistent=False)
         self.window: Tensor
+
+    def describe(self) -> str:
+        """One line for people."""
+        return f"STFT, window {self.n_fft}, hop {self.hop}, {self.n_frames} frames, {len(self.band_features)} band(s)"
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Transform series (B, C, T) to one array of frames (B, 2 C F_band, W) for each band."""
         flat = rearrange(x, "b c t -> (b c) t")
         spectrum = torch.stft(flat, self.n_fft, self.hop, window=self.window, pad_mode="constant", return_complex=True)
         parts = rearrange(torch.view_as_real(spectrum), "(b c) f w ri -> b c ri f w", c=self.n_channels)
-        return [
-            rearrange(parts[..., a:b, :], "b c ri f w -> b (c ri f) w")
-            for a, b in zip(self.edges, self.edges[1:], strict=False)
-        ]
+        return [rearrange(parts[..., a:b, :], "b c ri f w -> b (c ri f) w") for a, b in pairwise(self.edges)]
 
     def inverse(self, bands: list[Tensor]) -> Tensor:
         """Transform the frames of all bands back to series (B, C, T)."""
@@ -110,6 +113,10 @@ class PatchFront(nn.Module):
         self.n_channels, self.length = n_channels, length
         self.n_frames = -(-length // self.patch)
         self.band_features = [n_channels * self.patch]
+
+    def describe(self) -> str:
+        """One line for people."""
+        return f"time patches of {self.patch}, {self.n_frames} frames"
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Cut series (B, C, T) into one array of frames (B, C P, W)."""

@@ -22,7 +22,7 @@ def halvings(n_frames: int, width: int) -> list[int]:
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(act(norm-free conv(act(x)))): the last convolution starts at zero, so a deep stack starts as identity."""
+    """x + f(x), f two convolutions without a norm; the second starts at zero, so a deep stack starts as identity."""
 
     def __init__(self, channels: int, dropout: float) -> None:
         super().__init__()

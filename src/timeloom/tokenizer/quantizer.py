@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from einops import rearrange
@@ -24,7 +24,8 @@ class QuantizerConfig(Frozen):
         levels: residual depth; level q quantizes what levels 0..q-1 left over.
         codebook: `ema` (running mean of the vectors that chose a code) or `gradient` (trained by the `codebook` term).
         decay: memory of the running mean (`ema` only).
-        revive_below: a code that fewer vectors than this chose (running count a step) is moved to a random vector; 0 is off.
+        revive_below: a code that fewer vectors than this chose (running count a step) is moved to a random vector of
+            the batch; 0 is off.
     """
 
     codebook_size: Literal["auto"] | int = "auto"
@@ -57,7 +58,7 @@ class Quantized:
 
 
 def orthogonal_penalty(codes: Tensor) -> Tensor:
-    """Mean squared off-diagonal cosine of codes (K, D): `||E E^T - I||_F^2 / K^2`, rows normalised (Shin et al. 2023, eq. 2)."""
+    """Mean squared cosine between different codes (K, D): `||E E^T - I||_F^2 / K^2`, unit rows (Shin et al. 2023)."""
     unit = F.normalize(codes, dim=-1)
     gram = unit @ unit.T
     return (gram - torch.eye(len(codes), device=codes.device)).square().mean()
@@ -74,7 +75,7 @@ class Quantizer(nn.Module):
         super().__init__()
         assert isinstance(config.codebook_size, int), "resolve the config first"
         self.codebook_size, self.trained = config.codebook_size, config.codebook == "gradient"
-        self.levels = nn.ModuleList(
+        self.levels: Any = nn.ModuleList(
             VectorQuantize(
                 dim=config.codebook_dim,
                 codebook_size=config.codebook_size,

@@ -1,4 +1,4 @@
-"""The tokenizer: a VQ-VAE between series and a short list of token grids (van den Oord et al. 2017; Lee et al. 2023)."""
+"""The tokenizer: a VQ-VAE between series and token grids (van den Oord et al. 2017; Lee et al. 2023)."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ class TokenizerConfig(Frozen):
             for term in ("codebook", "orthogonal"):
                 if getattr(self.weights, term) is not None:
                     raise InputError(
-                        f"tokenizer.weights.{term} = {getattr(self.weights, term)}: an EMA codebook would overwrite this "
-                        "gradient; set tokenizer.quantizer.codebook=gradient to use it"
+                        f"tokenizer.weights.{term} = {getattr(self.weights, term)}: an EMA codebook would overwrite "
+                        "this gradient; set tokenizer.quantizer.codebook=gradient to use it"
                     )
         front = self.front.resolve(spec.length)
         width = self.width if self.width != "auto" else min(max(spec.length // 8, 4), 64)
@@ -154,7 +154,7 @@ class Tokenizer(nn.Module):
         super().__init__()
         self.config, self.spec = config.resolve(spec), spec
         self.front = FRONTS[self.config.front.kind](self.config.front, spec.n_channels, spec.length)
-        self.grids = nn.ModuleList(Grid(f, self.front.n_frames, self.config) for f in self.front.band_features)
+        self.grids: Any = nn.ModuleList(Grid(f, self.front.n_frames, self.config) for f in self.front.band_features)
         self.layout = TokenLayout(
             grids=tuple(grid.cells for grid in self.grids),
             levels=self.config.quantizer.levels,

@@ -1,0 +1,240 @@
+"""The command line: arguments to configuration to one stage. The only place that prints to the user or exits."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from timeloom.errors import InputError
+
+if TYPE_CHECKING:
+    from timeloom.data import Dataset
+
+# everything heavy is imported inside the commands: --help answers at once
+app = typer.Typer(
+    help="Learn a data set of time series and make new ones that cannot be told from the real ones.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Data = Annotated[
+    str, typer.Argument(help="name of a data set (see `timeloom datasets`) or a file: .npz .npy .csv .tsv .ts .arff")
+]
+Out = Annotated[Path, typer.Option("--out", help="run folder to write")]
+Preset = Annotated[
+    str, typer.Option("--preset", help="smoke (seconds), small (minutes on a laptop), base (longer, or a GPU)")
+]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML laid over the preset")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="one setting, such as prior_training.steps=500; may be repeated"),
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="source of all randomness")]
+Resume = Annotated[bool, typer.Option("--resume", help="go on with an interrupted run")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace what an earlier run left in --out")]
+
+
+@app.command()
+def train(
+    data: Data,
+    out: Out,
+    preset: Preset = "small",
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    seed: Seed = 0,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train the tokenizer, then the prior."""
+    _train(("tokenizer", "prior"), data, out, preset, config, overrides, seed, resume, overwrite)
+
+
+@app.command("train-tokenizer")
+def train_tokenizer(
+    data: Data,
+    out: Out,
+    preset: Preset = "small",
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    seed: Seed = 0,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train the tokenizer alone (stage 1)."""
+    _train(("tokenizer",), data, out, preset, config, overrides, seed, resume, overwrite)
+
+
+@app.command("train-prior")
+def train_prior(
+    data: Data,
+    out: Out,
+    preset: Preset = "small",
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    seed: Seed = 0,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train the prior on a run folder's tokenizer (stage 2)."""
+    _train(("prior",), data, out, preset, config, overrides, seed, resume, overwrite)
+
+
+@app.command()
+def sample(
+    run: Annotated[Path, typer.Argument(help="run folder of `timeloom train`")],
+    out: Annotated[
+        Path, typer.Option("--out", help="file to write: .npz (series, labels, how they were made), .npy or .csv")
+    ],
+    n: Annotated[int, typer.Option("--n", help="number of series")] = 1000,
+    label: Annotated[list[str] | None, typer.Option("--label", help="only this class; may be repeated")] = None,
+    match_labels: Annotated[
+        bool, typer.Option("--match-labels", help="exactly the training data's class proportions")
+    ] = False,
+    seed: Seed = 0,
+    steps: Annotated[int | None, typer.Option("--steps", help="decoding rounds")] = None,
+    temperature: Annotated[
+        float | None, typer.Option("--temperature", help="of the tokens: below 1 is more typical, less varied")
+    ] = None,
+    choice_temperature: Annotated[
+        float | None, typer.Option("--choice-temperature", help="randomness of the decoding order; 0 is greedy")
+    ] = None,
+    guidance: Annotated[
+        float | None, typer.Option("--guidance", help="classifier-free guidance; above 1 is more typical of the class")
+    ] = None,
+) -> None:
+    """Make synthetic series."""
+    from timeloom.config import merge
+    from timeloom.data import check_writable_suffix, write_series
+    from timeloom.prior.decoding import SamplingConfig
+    from timeloom.progress import RichProgress
+    from timeloom.stages import sample as stage
+    from timeloom.stages.train import saved_config
+
+    check_writable_suffix(out)
+    tokenizer, prior = stage.load(run)
+    given = {
+        "steps": steps,
+        "temperature": temperature,
+        "choice_temperature": choice_temperature,
+        "guidance_scale": guidance,
+    }
+    base = saved_config(run).sampling.model_dump()
+    config = SamplingConfig.parse(merge(base, {k: v for k, v in given.items() if v is not None}))
+    made = stage.run(
+        tokenizer, prior, n, config, labels=label, match_labels=match_labels, seed=seed, progress=RichProgress()
+    )
+    write_series(out, made.X, made.y, made.meta)
+    print(f"{len(made.X)} series of {made.X.shape[1]} channel(s) and {made.X.shape[2]} time points: {out}")
+
+
+@app.command()
+def evaluate(
+    data: Data,
+    synthetic: Annotated[Path, typer.Argument(help="file of synthetic series, from any generator")],
+    out: Annotated[Path, typer.Option("--out", help="folder for report.json and samples.png")],
+    run: Annotated[
+        Path | None, typer.Option("--run", help="run folder that made the series: adds the tokenizer's measures")
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Measure synthetic series against real ones, beside honest floors."""
+    from timeloom.data import read_series
+    from timeloom.evaluation import format_table
+    from timeloom.progress import RichProgress
+    from timeloom.stages import evaluate as stage
+    from timeloom.tokenizer.tokenizer import Tokenizer
+
+    real = _load(data)
+    X, y, _ = read_series(synthetic)
+    tokenizer = None if run is None else Tokenizer.from_pretrained(run / "tokenizer")
+    report = stage.run(real, X, y, out, tokenizer=tokenizer, seed=seed, progress=RichProgress())
+    print(format_table(report))
+    print(f"\n{out / stage.REPORT}, {out / stage.PICTURE}")
+
+
+@app.command()
+def info(run: Annotated[Path, typer.Argument(help="run folder of `timeloom train`")]) -> None:
+    """Tell what a checkpoint is: data, classes, shapes, levels, sizes, versions."""
+    from timeloom.checkpoint import read_json
+    from timeloom.stages import sample as stage
+    from timeloom.stages.train import RECORD, facts
+
+    tokenizer, prior = stage.load(run)
+    for name, value in facts(tokenizer, prior, read_json(run / RECORD)).items():
+        print(f"{name:<20} {value}")
+
+
+@app.command()
+def datasets() -> None:
+    """List the data sets that load by name without a network, and how to get others."""
+    from timeloom.data import available
+
+    names = available()
+    if names:
+        print("By name, without a network (they come with aeon):")
+        for name in names:
+            print(f"  {name}")
+    else:
+        print("No data sets by name: pip install 'timeloom[aeon]' brings some.")
+    print(
+        "\nOthers: download the archive of a set from timeseriesclassification.com, unpack it, and give the path of\n"
+        "its NAME_TRAIN.ts; the NAME_TEST.ts beside it is found. Your own data: .npz .npy .csv .tsv .ts .arff."
+    )
+
+
+def _load(source: str) -> Dataset:
+    from timeloom import data
+
+    loaded = data.load(source)
+    for note in loaded.notes:
+        print(f"{loaded.name}: {note}", file=sys.stderr)
+    return loaded
+
+
+def _train(
+    stages: tuple[str, ...],
+    source: str,
+    out: Path,
+    preset: str,
+    config_file: Path | None,
+    overrides: list[str] | None,
+    seed: int,
+    resume: bool,
+    overwrite: bool,
+) -> None:
+    from timeloom.progress import RichProgress
+    from timeloom.stages import run_config
+    from timeloom.stages import train as stage
+
+    config = run_config.build(preset, config_file, overrides or (), seed=seed)
+    data = _load(source)
+    try:
+        record = stage.run(
+            data, config, out, stages=stages, resume=resume, overwrite=overwrite, progress=RichProgress()
+        )
+    except KeyboardInterrupt:
+        print(f"interrupted; the same command with --resume goes on from the last checkpoint in {out}", file=sys.stderr)
+        raise typer.Exit(130) from None
+    for name in stages:
+        done = record["stages"][name]
+        best = f", best at step {done['best_step']}" if "best_step" in done else ""
+        print(f"{name:<10} {done['seconds']:7.1f} s, {done['steps']} steps{best}")
+    print(f"{out}" + ("" if "prior" in record["stages"] else f": next, timeloom train-prior {source} --out {out}"))
+
+
+def main() -> None:
+    """Run the command line; what the user can mend is one line and exit status 2."""
+    try:
+        app()
+    except (InputError, OSError) as error:
+        print(f"timeloom: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

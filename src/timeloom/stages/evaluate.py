@@ -1,0 +1,68 @@
+"""Stage 4: measure synthetic series against real ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from timeloom.checkpoint import write_json
+from timeloom.data import Dataset, match_label_type
+from timeloom.errors import InputError
+from timeloom.evaluation import RealData, Report, TokenViews, evaluate_arrays, plot_samples
+from timeloom.progress import Progress, silent
+from timeloom.stages.train_prior import tokenize
+from timeloom.tokenizer.tokenizer import Tokenizer
+
+REPORT, PICTURE = "report.json", "samples.png"
+
+
+def run(
+    data: Dataset,
+    X: np.ndarray,
+    y: np.ndarray | None,
+    out: Path,
+    *,
+    tokenizer: Tokenizer | None = None,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Report:
+    """Measure, and write `report.json` and `samples.png` (real beside synthetic, by class) into `out`.
+
+    Args:
+        data: the real series; without a test split a part of them is held out.
+        X: synthetic series (n, C, T).
+        y: their labels, in the words of the data, or None.
+        out: folder for the results.
+        tokenizer: of the run that made the series, for the measures that rest on tokens.
+        seed: source of all randomness.
+        progress: told what is measured.
+
+    Raises:
+        InputError: shapes or labels do not fit the data, or the tokenizer is for series of another shape.
+    """
+    data = data.with_test_split()
+    assert data.X_test is not None
+    if y is not None and data.classes is not None:
+        y = np.array(match_label_type(list(y), data.classes))
+    tokens = None if tokenizer is None else _token_views(tokenizer, data.X_train, data.X_test)
+    real = RealData(data.X_train, data.y_train, data.X_test, data.y_test)
+    report = evaluate_arrays(real, X, y, tokens=tokens, seed=seed, progress=progress)
+    write_json(out / REPORT, report.to_json())
+    plot_samples(out / PICTURE, data.X_test, data.y_test, X, y)
+    return report
+
+
+def _token_views(tokenizer: Tokenizer, train: np.ndarray, test: np.ndarray) -> TokenViews:
+    expected = (tokenizer.spec.n_channels, tokenizer.spec.length)
+    if test.shape[1:] != expected:
+        raise InputError(f"--run: its tokenizer takes (channels, length) = {expected}, the data has {test.shape[1:]}")
+    tokens = tokenize(tokenizer, test)
+    reconstruction = torch.cat([tokenizer.decode(part) for part in tokens.split(256)])
+    return TokenViews(
+        reconstruction=reconstruction.numpy(),
+        test_tokens=tokens.numpy(),
+        train_tokens=tokenize(tokenizer, train).numpy(),
+        codebook_size=tokenizer.layout.codebook_size,
+    )

@@ -1,0 +1,170 @@
+"""Both training stages in a row, in a run folder that remembers what was done.
+
+A run folder holds `tokenizer/`, `prior/`, `logs/` and `run.json` (configuration, data, times, versions).
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from timeloom import __version__
+from timeloom.checkpoint import CARD, fingerprint, read_json, write_json
+from timeloom.data import Dataset
+from timeloom.errors import InputError
+from timeloom.prior.prior import Prior
+from timeloom.progress import Progress, silent
+from timeloom.stages import train_prior, train_tokenizer
+from timeloom.stages.run_config import RunConfig
+from timeloom.tokenizer.networks import parameter_count
+from timeloom.tokenizer.tokenizer import Tokenizer
+
+RECORD = "run.json"
+STAGES = (train_tokenizer.FOLDER, train_prior.FOLDER)
+
+
+def run(
+    data: Dataset,
+    config: RunConfig,
+    out: Path,
+    *,
+    stages: Sequence[str] = STAGES,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Train the stages in order and keep the record in `out/run.json`.
+
+    Args:
+        data: its training split is learned.
+        config: what to do.
+        out: the run folder.
+        stages: `tokenizer`, `prior`, or both.
+        resume: go on with an interrupted run; finished stages are left as they are.
+        overwrite: throw away what these stages left in `out` before.
+        progress: told the step and the loss.
+
+    Returns:
+        The record.
+
+    Raises:
+        InputError: `out` holds a run already, or one that does not fit to be resumed.
+    """
+    record = _open(data, config, out, stages, resume, overwrite)
+    shared = {"seed": config.seed, "resume": resume, "progress": progress}
+    for stage in stages:
+        if resume and (out / stage / CARD).exists():
+            continue
+        if stage == train_tokenizer.FOLDER:
+            figures = train_tokenizer.run(
+                data,
+                config.tokenizer,
+                config.tokenizer_training,
+                config.trainer,
+                out,
+                **shared,  # type: ignore[arg-type]
+            )
+        else:
+            figures = train_prior.run(
+                data,
+                config.prior,
+                config.prior_training,
+                config.trainer,
+                out,
+                **shared,  # type: ignore[arg-type]
+            )
+        record["stages"][stage] = figures
+        write_json(out / RECORD, record)
+        for checkpoint in out.glob(f"{stage}*-last.ckpt"):
+            checkpoint.unlink()  # the stage is done: nothing is left to resume
+    return record
+
+
+def saved_config(out: Path) -> RunConfig:
+    """The configuration that a run was trained with.
+
+    Raises:
+        InputError: `run.json` is missing, damaged, or of another version.
+    """
+    record = read_json(out / RECORD)
+    if not isinstance(record.get("config"), dict):
+        raise InputError(f"{out / RECORD}: damaged, it holds no configuration")
+    return RunConfig.parse(record["config"])
+
+
+def facts(tokenizer: Tokenizer, prior: Prior, record: dict[str, Any]) -> dict[str, str]:
+    """What a person wants to know of a run, by name."""
+    spec, layout = tokenizer.spec, tokenizer.layout
+    classes = (
+        "none"
+        if spec.classes is None
+        else ", ".join(f"{label} ({count})" for label, count in zip(spec.classes, spec.class_counts or (), strict=True))
+    )
+    cells = " + ".join(map(str, layout.grids))
+    seconds = ", ".join(f"{name} {figures['seconds']:.0f} s" for name, figures in record["stages"].items())
+    return {
+        "data": f"{spec.name}, {spec.n_train} training series, fingerprint {spec.fingerprint}",
+        "series": f"{spec.n_channels} channel(s), {spec.length} time points",
+        "classes": classes,
+        "front end": tokenizer.front.describe(),
+        "grids": f"{cells} cells, {layout.levels} level(s), {layout.codebook_size} codes each",
+        "tokenizer": f"{parameter_count(tokenizer):,} parameters, fingerprint {tokenizer.fingerprint}",
+        "prior": f"{parameter_count(prior):,} parameters, fingerprint {fingerprint(prior)}",
+        "training": seconds,
+        "seed": str(record["config"]["seed"]),
+        "versions": ", ".join(f"{k} {v}" for k, v in {"timeloom": record["timeloom"], **record["versions"]}.items()),
+    }
+
+
+def _open(
+    data: Dataset, config: RunConfig, out: Path, stages: Sequence[str], resume: bool, overwrite: bool
+) -> dict[str, Any]:
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out}: is a file, expected a folder for the run")
+    wanted = config.model_dump(mode="json")
+    before = read_json(out / RECORD) if (out / RECORD).exists() else None
+    if resume and before is not None:
+        _check_same(before, wanted, data, out)
+        return before
+    begun = [stage for stage in stages if (out / stage).exists() or list(out.glob(f"{stage}*-last.ckpt"))]
+    if begun and not overwrite:
+        raise InputError(f"--out {out}: holds a {begun[0]} already; --resume goes on with it, --overwrite replaces it")
+    for stage in begun:
+        shutil.rmtree(out / stage, ignore_errors=True)
+        for checkpoint in out.glob(f"{stage}*-last.ckpt"):
+            checkpoint.unlink()
+    record = {
+        "timeloom": __version__,
+        "data": {"name": data.name, "fingerprint": data.fingerprint, "notes": list(data.notes)},
+        "config": wanted,
+        "stages": {},
+        "versions": {"python": platform.python_version(), **{p: version(p) for p in ("torch", "lightning", "numpy")}},
+    }
+    if before is not None and stages == (train_prior.FOLDER,):
+        record["stages"] = {k: v for k, v in before["stages"].items() if k not in stages}
+    write_json(out / RECORD, record)
+    return record
+
+
+def _check_same(before: dict[str, Any], wanted: dict[str, Any], data: Dataset, out: Path) -> None:
+    if before["data"]["fingerprint"] != data.fingerprint:
+        raise InputError(
+            f"--resume {out}: was trained on {before['data']['name']}, which is other data than {data.name}"
+        )
+    for key, old, new in _differences(before["config"], wanted):
+        if not key.startswith("trainer."):
+            raise InputError(
+                f"--resume {out}: {key} was {old!r} when the run began and is {new!r} now; keep it the same"
+            )
+
+
+def _differences(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in sorted(old.keys() | new.keys()):
+            yield from _differences(old.get(name), new.get(name), f"{key}.{name}" if key else name)
+    elif old != new:
+        yield key, old, new
