@@ -102,11 +102,13 @@ class Judging:
         batch: the held-out data.
         every: steps between two looks.
         repeats: passes over the data in each look, for a loss that is itself random.
+        patience: looks without a better loss after which training stops.
     """
 
     batch: Batch
     every: int
     repeats: int = 1
+    patience: int = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -197,6 +199,8 @@ class _Module(L.LightningModule):
         self.best: nn.Module | None = None
         self.best_loss: Tensor
         self.best_step: Tensor
+        self.register_buffer("finished", torch.tensor(False))
+        self.finished: Tensor
 
     def configure_model(self) -> None:
         """Build the model here: a process group exists by now, which the codebooks must see."""
@@ -286,6 +290,12 @@ class _Module(L.LightningModule):
             self.best.load_state_dict(candidate.state_dict())
             self.best_loss.copy_(loss)
             self.best_step.fill_(step)
+        elif step - int(self.best_step) >= self.judging.patience * self.judging.every:
+            self.trainer.should_stop = True
+
+    def on_train_end(self) -> None:
+        """Mark the state, which is written next, as one that needs no further step."""
+        self.finished.fill_(True)
 
 
 @torch.no_grad()
@@ -302,8 +312,16 @@ class _Report(L.Callback):
 
     def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         step = trainer.global_step
-        if trainer.is_global_zero and (step % self.every == 0 or step == trainer.max_steps):
+        if trainer.is_global_zero and step % self.every == 0 and step < trainer.max_steps:
             self.progress(self.stage, step, trainer.max_steps, f"loss {float(outputs['loss']):.4f}")
+
+    def on_train_end(self, trainer: Any, module: Any) -> None:
+        if trainer.is_global_zero:
+            step = trainer.global_step
+            early = (
+                "" if step == trainer.max_steps else f"stopped at step {step}: no gain since {int(module.best_step)}"
+            )
+            self.progress(self.stage, trainer.max_steps, trainer.max_steps, early)
 
 
 class _Final(L.Callback):
@@ -312,7 +330,7 @@ class _Final(L.Callback):
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def on_train_end(self, trainer: Any, module: Any) -> None:
+    def on_fit_end(self, trainer: Any, module: Any) -> None:
         trainer.save_checkpoint(self.path)
 
 
@@ -380,7 +398,7 @@ def fit(
         if trainer_config.threads is not None:
             torch.set_num_threads(trainer_config.threads)
         try:
-            if not (last.exists() and _is_complete(last, optim.steps)):
+            if not (last.exists() and bool(_read(last)["state_dict"]["finished"])):
                 trainer = _trainer(stage, optim, trainer_config, folder, last, progress)
                 _run(trainer, module, last if last.exists() else None)
         finally:
@@ -445,10 +463,6 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path}: damaged, cannot go on from it ({type(error).__name__}); train without --resume"
         ) from None
-
-
-def _is_complete(path: Path, steps: int) -> bool:
-    return int(_read(path)["global_step"]) >= steps
 
 
 def _result(checkpoint: dict[str, Any], *, judged: bool, averaged: bool) -> FitResult:

@@ -30,6 +30,7 @@ class PriorTraining(OptimConfig):
         holdout: share of the training series, by class, on which the best step is chosen; 0 takes the last step.
         judge_every: steps between two looks at the held-out loss.
         judge_repeats: mask draws in each look.
+        patience: looks without a better held-out loss after which training stops.
         refit_below: data sets smaller than this are trained a second time on all their series, for the best number of
             steps that the held-out loss found.
     """
@@ -40,6 +41,7 @@ class PriorTraining(OptimConfig):
     holdout: float = Field(default=0.15, ge=0, lt=1)
     judge_every: int = Field(default=100, ge=1)
     judge_repeats: int = Field(default=4, ge=1)
+    patience: int = Field(default=10, ge=1)
     refit_below: int = Field(default=1000, ge=0)
 
 
@@ -119,7 +121,7 @@ def run(
     if training.holdout:
         kept, held = stratified_holdout(data.y_train, n, training.holdout, seed)
         part, unseen = ({k: v[torch.from_numpy(i)] for k, v in everything.items()} for i in (kept, held))
-        judging = Judging(unseen, training.judge_every, training.judge_repeats)
+        judging = Judging(unseen, training.judge_every, training.judge_repeats, training.patience)
         result = fit("prior", task, part, training, trainer, out, judging=judging, **common)  # type: ignore[arg-type]
         assert result.best_step is not None
         assert result.best_loss is not None

@@ -156,7 +156,7 @@ class Tokenizer(nn.Module):
         self.front = FRONTS[self.config.front.kind](self.config.front, spec.n_channels, spec.length)
         self.grids: Any = nn.ModuleList(Grid(f, self.front.n_frames, self.config) for f in self.front.band_features)
         self.layout = TokenLayout(
-            grids=tuple(grid.cells for grid in self.grids),
+            grids=tuple(int(grid.cells) for grid in self.grids),
             levels=self.config.quantizer.levels,
             codebook_size=int(self.config.quantizer.codebook_size),
         )

@@ -1,0 +1,200 @@
+"""The tokenizer: series to tokens and back, missing values, bands and levels, and its checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from core_helpers import fitted_tokenizer, spec, tokenizer_config
+from torch import Tensor
+
+from timeloom.checkpoint import save_model
+from timeloom.errors import InputError
+from timeloom.tokenizer.tokenizer import Tokenizer, TokenizerConfig, TokenizerOutput
+
+TWO_BANDS = {"front": {"bands": [2]}}
+DEEP = {"quantizer": {"codebook_size": 8, "codebook_dim": 4, "levels": 3}}
+GRADIENT = {"quantizer": {"codebook_size": 8, "codebook_dim": 4, "codebook": "gradient"}}
+PATCHES = {"front": {"kind": "patch", "patch": 5}}
+
+
+def series(batch: int = 6, channels: int = 1, length: int = 32) -> Tensor:
+    return torch.randn(batch, channels, length, generator=torch.Generator().manual_seed(1)) * 2 + 1
+
+
+def forward(model: Tokenizer, scaled: Tensor, observed: Tensor | None = None) -> TokenizerOutput:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return model(scaled, observed)
+
+
+@pytest.mark.parametrize("sections", [{}, TWO_BANDS, DEEP, GRADIENT, PATCHES, TWO_BANDS | DEEP])
+@pytest.mark.parametrize(("channels", "length"), [(1, 32), (3, 31), (2, 8)])
+def test_tokens_and_series_have_the_promised_shapes(sections: dict[str, Any], channels: int, length: int) -> None:
+    facts = spec(channels, length)
+    model = fitted_tokenizer(tokenizer_config(**sections), facts)
+    x = series(6, channels, length)
+    tokens, layout = model.encode(x), model.layout
+    assert tokens.shape == (6, sum(layout.grids), layout.levels)
+    assert tokens.dtype == torch.int64
+    assert 0 <= tokens.min() <= tokens.max() < layout.codebook_size == 8
+    assert layout.levels == (3 if "quantizer" in sections and sections["quantizer"].get("levels") else 1)
+    assert len(layout.grids) == (2 if "bands" in sections.get("front", {}) else 1)
+    made = model.decode(tokens)
+    assert made.shape == x.shape
+    assert made.dtype == torch.float32
+    assert made.isfinite().all()
+
+
+def test_encoding_does_not_depend_on_the_batch() -> None:
+    model, x = fitted_tokenizer(tokenizer_config(**(TWO_BANDS | DEEP)), spec()), series(8)
+    together = model.encode(x)
+    assert together.unique().numel() > 3
+    assert torch.equal(together, torch.cat([model.encode(part) for part in x.split(3)]))
+
+
+def test_encoding_in_training_mode_is_our_own_bug() -> None:
+    model = fitted_tokenizer(tokenizer_config(), spec()).train()
+    with pytest.raises(AssertionError, match="training mode"):
+        model.encode(series())
+
+
+def test_encoding_changes_nothing_in_the_model() -> None:
+    model = fitted_tokenizer(tokenizer_config(), spec())
+    before = model.fingerprint
+    model.decode(model.encode(series()))
+    assert model.fingerprint == before
+
+
+def test_decoding_what_was_encoded_is_the_reconstruction_in_the_datas_unit() -> None:
+    model, x = fitted_tokenizer(tokenizer_config(**(TWO_BANDS | DEEP)), spec(2)), series(4, 2)
+    output = model(model.scale(x))
+    assert torch.equal(output.tokens, model.encode(x))
+    torch.testing.assert_close(model.decode(output.tokens), model.unscale(output.recon), atol=1e-5, rtol=1e-5)
+
+
+def test_scaling_uses_mean_and_deviation_of_each_channel() -> None:
+    model, x = fitted_tokenizer(tokenizer_config(), spec(2)), series(4, 2)  # means 1 and 2, deviations 2 and 3
+    expected = torch.stack([(x[:, 0] - 1) / 2, (x[:, 1] - 2) / 3], dim=1)
+    torch.testing.assert_close(model.scale(x), expected)
+    torch.testing.assert_close(model.unscale(model.scale(x)), x)
+
+
+def test_the_parts_of_two_grids_decode_apart() -> None:
+    model = fitted_tokenizer(tokenizer_config(**TWO_BANDS), spec())
+    low, high = model.layout.grids
+    tokens = model.encode(series())
+    changed = tokens.clone()
+    changed[:, low:] = (changed[:, low:] + 1) % 8
+    assert low + high == tokens.shape[1]
+    moved = model.scale(model.decode(changed)) - model.scale(model.decode(tokens))
+    bands = model.front(moved)
+    assert bands[1].abs().max() > 1e-3
+    # overlap-add lets neighbouring bins touch, so the lower band hears a little of what the upper one does
+    assert bands[0].square().sum() < 0.3 * bands[1].square().sum()
+
+
+def test_perfect_reconstruction_terms_are_the_squared_errors() -> None:
+    model, x = fitted_tokenizer(tokenizer_config(), spec(2)), series(5, 2)
+    output = forward(model, model.scale(x))
+    error = output.recon - model.scale(x)
+    assert output.terms["recon_time"].item() == pytest.approx(error.square().mean().item(), rel=1e-5)
+    # frames of a difference are the difference of the frames: a law only where the decoded frames are an STFT
+    assert output.terms["recon_stft"].item() >= sum(f.square().sum() for f in model.front(error)).item() / sum(
+        f.numel() for f in model.front(error)
+    ) * (1 - 1e-4)
+
+
+@pytest.mark.parametrize("sections", [{}, GRADIENT])
+def test_the_terms_are_those_that_have_weights(sections: dict[str, Any]) -> None:
+    config = tokenizer_config(**sections).resolve(spec())
+    terms = forward(fitted_tokenizer(config, spec()), series()).terms
+    assert terms.keys() == config.term_weights().keys()
+    assert config.term_weights()["commitment"] == 0.25
+    if sections:
+        assert (config.term_weights()["codebook"], config.term_weights()["orthogonal"]) == (1.0, 0.0)
+
+
+def test_all_values_observed_is_the_same_as_no_mask() -> None:
+    model, x = fitted_tokenizer(tokenizer_config(**TWO_BANDS), spec()), series()
+    plain, masked = forward(model, x), forward(model, x, torch.ones_like(x, dtype=torch.bool))
+    for name, term in plain.terms.items():
+        torch.testing.assert_close(masked.terms[name], term, msg=name)
+
+
+def test_missing_values_take_no_part_in_the_errors() -> None:
+    model, x = fitted_tokenizer(tokenizer_config(), spec()), series()
+    observed = torch.rand(x.shape, generator=torch.Generator().manual_seed(2)) < 0.6
+    output = forward(model, x, observed)
+    squares = (output.recon - x).square()
+    assert output.terms["recon_time"].item() == pytest.approx(squares[observed].sum().item() / x.numel(), rel=1e-5)
+    (pull,) = torch.autograd.grad(output.terms["recon_time"], output.recon, retain_graph=True)
+    assert not pull[~observed].any()
+    assert pull[observed].all()
+
+
+def test_nothing_observed_leaves_no_error_in_time() -> None:
+    model, x = fitted_tokenizer(tokenizer_config(), spec()), series()
+    assert forward(model, x, torch.zeros_like(x, dtype=torch.bool)).terms["recon_time"].item() == 0
+
+
+def test_a_missing_stretch_pulls_no_frame_towards_its_filling() -> None:
+    model, x = fitted_tokenizer(tokenizer_config(), spec(length=64)), series(4, 1, 64)
+    observed = torch.ones_like(x, dtype=torch.bool)
+    observed[..., 20:60] = False
+    spoiled = x.clone()
+    spoiled[..., 20:60] = 50.0
+    error = forward(model, spoiled, observed).terms["recon_stft"]
+    assert error < 0.05 * forward(model, spoiled).terms["recon_stft"]
+
+
+def test_a_constant_channel_stays_finite_and_near_its_value() -> None:
+    facts = spec(2).model_copy(update={"mean": (0.0, 7.0), "std": (1.0, 1.0)})
+    model, x = fitted_tokenizer(tokenizer_config(), facts), series(4, 2)
+    x[:, 1] = 7.0
+    assert not model.scale(x)[:, 1].any()
+    assert model.decode(model.encode(x)).isfinite().all()
+
+
+@pytest.mark.parametrize(("n_train", "expected"), [(199, 32), (200, 128)])
+def test_auto_codebook_follows_the_size_of_the_data(n_train: int, expected: int) -> None:
+    assert TokenizerConfig().resolve(spec(n_train=n_train)).quantizer.codebook_size == expected
+
+
+@pytest.mark.parametrize(("length", "expected"), [(8, 4), (32, 4), (80, 10), (2000, 64)])
+def test_auto_width_is_a_cell_for_eight_points_within_limits(length: int, expected: int) -> None:
+    assert TokenizerConfig().resolve(spec(length=length)).width == expected
+
+
+def test_a_width_below_one_cell_is_refused() -> None:
+    with pytest.raises(InputError, match=r"tokenizer\.width = 0: at least 1 cell"):
+        TokenizerConfig(width=0).resolve(spec())
+
+
+@pytest.mark.parametrize("sections", [TWO_BANDS | DEEP, GRADIENT, PATCHES])
+def test_a_checkpoint_alone_rebuilds_the_tokenizer(tmp_path: Path, sections: dict[str, Any]) -> None:
+    model, x = fitted_tokenizer(tokenizer_config(**sections), spec(2)), series(4, 2)
+    model.save_pretrained(tmp_path)
+    twin = Tokenizer.from_pretrained(tmp_path)
+    assert (twin.config, twin.spec, twin.layout) == (model.config, model.spec, model.layout)
+    assert twin.fingerprint == model.fingerprint
+    assert not twin.training
+    assert torch.equal(twin.encode(x), model.encode(x))
+    assert torch.equal(twin.decode(twin.encode(x)), model.decode(model.encode(x)))
+
+
+def test_another_kind_of_checkpoint_is_refused(tmp_path: Path) -> None:
+    save_model(tmp_path, fitted_tokenizer(tokenizer_config(), spec()), {"kind": "prior"})
+    with pytest.raises(InputError, match="kind = 'prior', expected 'tokenizer'"):
+        Tokenizer.from_pretrained(tmp_path)
+
+
+def test_weights_of_another_tokenizer_are_refused(tmp_path: Path) -> None:
+    for name, seed in (("one", 1), ("two", 2)):
+        fitted_tokenizer(tokenizer_config(), spec(), seed).save_pretrained(tmp_path / name)
+    weights = (tmp_path / "two" / "model.safetensors").read_bytes()
+    (tmp_path / "one" / "model.safetensors").write_bytes(weights)
+    with pytest.raises(InputError, match="fingerprints differ"):
+        Tokenizer.from_pretrained(tmp_path / "one")
