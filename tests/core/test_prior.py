@@ -12,6 +12,7 @@ from torch import Tensor
 
 from timeloom.errors import InputError
 from timeloom.prior.decoding import SamplingConfig
+from timeloom.prior.masking import mask_tokens, passes
 from timeloom.prior.prior import Prior, PriorConfig
 from timeloom.tokenizer.tokenizer import TokenLayout
 
@@ -43,7 +44,7 @@ def labels(batch: int = 12) -> Tensor:
 def loss(model: Prior, data: Tensor, classes: Tensor, seed: int = 0) -> float:
     terms = model.loss(data, classes, torch.Generator().manual_seed(seed))
     assert set(terms) == {"masked_nll"}
-    return float(terms["masked_nll"])
+    return float(terms["masked_nll"].detach())
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -51,8 +52,6 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def test_the_loss_is_that_of_an_independent_sum_over_the_masked_tokens() -> None:
-    from timeloom.prior.masking import mask_tokens, passes
-
     model, data = prior(), tokens()
     masked = mask_tokens(data, LAYOUT, generator(4), schedule="cosine", whole_cells=0.0)
     total, count = 0.0, 0
@@ -81,7 +80,7 @@ def test_the_eval_loss_is_a_function_of_the_generator() -> None:
 
 
 def test_labels_are_dropped_in_training_only() -> None:
-    model, data = prior(label_drop=0.999, whole_cells=0.0), tokens(batch=30)
+    model, data = prior(label_drop=0.9999999, whole_cells=0.0), tokens(batch=30)
     swapped, plain = 1 - labels(30), labels(30)
     assert loss(model, data, plain) != loss(model, data, swapped)
     model.train()  # no dropout layer is active here: labels are all that training may hide

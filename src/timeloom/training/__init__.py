@@ -1,0 +1,19 @@
+"""The glue to the training engine: batches, seeds, averages, checkpoints. It knows no model by name."""
+
+from timeloom.training.batches import Batch, StepBatches, step_seed
+from timeloom.training.config import OptimConfig, TrainerConfig
+from timeloom.training.fit import FitResult, fit
+from timeloom.training.task import Judging, Task, combine
+
+__all__ = [
+    "Batch",
+    "FitResult",
+    "Judging",
+    "OptimConfig",
+    "StepBatches",
+    "Task",
+    "TrainerConfig",
+    "combine",
+    "fit",
+    "step_seed",
+]

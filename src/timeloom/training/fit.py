@@ -1,0 +1,191 @@
+"""Run the engine (Lightning) on a task and hand back the state to keep.
+
+A run that was killed and resumed gives the same weights as one that was not: batches and seeds are pure functions of
+(seed, step, rank), and everything that a step changes is inside the module's state. Lightning is imported when training
+begins, for it takes seconds to load.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from timeloom.errors import InputError
+from timeloom.progress import Progress, silent
+from timeloom.training.batches import Batch
+from timeloom.training.config import OptimConfig, TrainerConfig
+from timeloom.training.task import Judging, Task
+
+if TYPE_CHECKING:
+    from lightning import Trainer
+
+    from timeloom.training.module import TrainingModule
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What training leaves.
+
+    Attributes:
+        state: the state of the model: the best judged one, else the average, else the last.
+        best_step: step of the best judged state, None without judging.
+        best_loss: its loss.
+    """
+
+    state: dict[str, Tensor]
+    best_step: int | None
+    best_loss: float | None
+
+
+def _logger(config: TrainerConfig, folder: Path, stage: str) -> Any:
+    if config.logger == "none":
+        return False
+    from lightning.pytorch import loggers
+
+    if config.logger == "csv":
+        return loggers.CSVLogger(folder, name="logs", version=stage)
+    try:
+        if config.logger == "tensorboard":
+            return loggers.TensorBoardLogger(folder, name="logs", version=stage)
+        return loggers.WandbLogger(name=stage, save_dir=folder, project="timeloom")
+    except (ImportError, ModuleNotFoundError):
+        raise InputError(
+            f"trainer.logger = {config.logger}: not installed; pip install 'timeloom[{config.logger}]'"
+        ) from None
+
+
+def fit(
+    stage: str,
+    task: Task,
+    data: Batch,
+    optim: OptimConfig,
+    trainer_config: TrainerConfig,
+    folder: Path,
+    *,
+    seed: int,
+    judging: Judging | None = None,
+    resume: bool = False,
+    progress: Progress = silent,
+) -> FitResult:
+    """Train a task and return the state to keep.
+
+    Args:
+        stage: name for logs, checkpoints and the progress bar.
+        task: what is trained.
+        data: tensors of equal first dimension; a batch is a choice of rows.
+        optim: the optimisation.
+        trainer_config: the engine.
+        folder: where logs and checkpoints go.
+        seed: source of all randomness.
+        judging: how the best state is chosen.
+        resume: go on from the last checkpoint in `folder`, if there is one.
+        progress: told the step and the loss.
+
+    Raises:
+        InputError: a setting that this machine cannot run, or a damaged checkpoint.
+    """
+    from timeloom.training.module import TrainingModule
+
+    last = folder / f"{stage}-last.ckpt"
+    world = trainer_config.devices * trainer_config.num_nodes
+    if optim.batch_size % world:
+        raise InputError(f"batch_size = {optim.batch_size}: must be a multiple of the {world} processes")
+    if not resume:
+        last.unlink(missing_ok=True)
+    module = TrainingModule(task, data, optim, judging, seed, trainer_config.compile, trainer_config.log_every)
+    previous_threads = torch.get_num_threads()
+    with warnings.catch_warnings(), torch.random.fork_rng():
+        # advice about data-loading workers and log folders, which does not apply to data held in memory
+        warnings.filterwarnings("ignore", module="lightning.*")
+        warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+        for name in ("lightning.pytorch", "lightning.fabric"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        if trainer_config.threads is not None:
+            torch.set_num_threads(trainer_config.threads)
+        try:
+            if not (last.exists() and bool(_read(last)["state_dict"]["finished"])):
+                trainer = _trainer(stage, optim, trainer_config, folder, last, progress)
+                _run(trainer, module, last if last.exists() else None)
+        finally:
+            torch.set_num_threads(previous_threads)
+    return _result(_read(last), judged=judging is not None, averaged=bool(optim.average))
+
+
+def _run(trainer: Trainer, module: TrainingModule, checkpoint: Path | None) -> None:
+    """Fit; an interrupt comes out as KeyboardInterrupt, where the engine would ignore further ones and exit."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit:
+        if not trainer.interrupted:
+            raise
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from None
+
+
+def _trainer(
+    stage: str, optim: OptimConfig, config: TrainerConfig, folder: Path, last: Path, progress: Progress
+) -> Trainer:
+    from lightning import Trainer
+    from lightning.pytorch.callbacks import ModelCheckpoint
+    from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+    from timeloom.training.module import Final, Report
+
+    keep = ModelCheckpoint(
+        dirpath=folder,
+        filename=last.stem,
+        every_n_train_steps=config.checkpoint_every,
+        save_on_train_epoch_end=False,
+        enable_version_counter=False,
+    )
+    # spawned workers keep this process single, so that what follows a stage runs once; a cluster's launcher has its own
+    external = any(name in os.environ for name in ("TORCHELASTIC_RUN_ID", "SLURM_NTASKS"))
+    alone = config.devices * config.num_nodes == 1
+    try:
+        return Trainer(
+            accelerator=config.accelerator,
+            devices=config.devices,
+            num_nodes=config.num_nodes,
+            strategy="auto" if alone else ("ddp" if external else "ddp_spawn"),
+            precision=config.precision,
+            max_steps=optim.steps,
+            max_epochs=-1,
+            gradient_clip_val=optim.clip,
+            logger=_logger(config, folder, stage),
+            log_every_n_steps=config.log_every,
+            callbacks=[Report(stage, progress, optim.steps), keep, Final(last)],
+            use_distributed_sampler=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            limit_val_batches=0,
+        )
+    except MisconfigurationException as error:
+        raise InputError(f"trainer: {' '.join(str(error).split())}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:  # a cut or foreign file fails in many ways, all of them the file's
+        raise InputError(
+            f"{path}: damaged, cannot go on from it ({type(error).__name__}); train without --resume"
+        ) from None
+
+
+def _result(checkpoint: dict[str, Any], *, judged: bool, averaged: bool) -> FitResult:
+    state = checkpoint["state_dict"]
+    prefix = "best." if judged else ("average." if averaged else "model.")
+    kept = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    if not judged:
+        return FitResult(kept, None, None)
+    return FitResult(kept, int(state["best_step"]), float(state["best_loss"]))

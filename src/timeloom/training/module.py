@@ -1,0 +1,176 @@
+"""The Lightning module and callbacks: everything that a step changes is inside the module's state."""
+
+from __future__ import annotations
+
+import copy
+import math
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from timeloom.progress import Progress
+from timeloom.training.batches import Batch, Rows, StepBatches, as_is, step_seed
+from timeloom.training.config import OptimConfig
+from timeloom.training.task import Judging, Task, combine
+
+
+class TrainingModule(L.LightningModule):
+    def __init__(
+        self,
+        task: Task,
+        data: Batch,
+        optim: OptimConfig,
+        judging: Judging | None,
+        seed: int,
+        compiled: bool,
+        log_every: int,
+    ) -> None:
+        super().__init__()
+        self.task, self.data, self.optim, self.judging, self.seed = task, data, optim, judging, seed
+        self.compiled, self.log_every = compiled, log_every
+        self.model: nn.Module | None = None
+        self.average: nn.Module | None = None
+        self.best: nn.Module | None = None
+        self.best_loss: Tensor
+        self.best_step: Tensor
+        self.register_buffer("finished", torch.tensor(False))
+        self.finished: Tensor
+
+    def configure_model(self) -> None:
+        """Build the model here: a process group exists by now, which the codebooks must see."""
+        if self.model is not None:
+            return
+        torch.manual_seed(self.seed)
+        self.model = self.task.build()
+        if self.optim.average:
+            self.average = copy.deepcopy(self.model).requires_grad_(False)
+        if self.judging is not None:
+            self.best = copy.deepcopy(self.model).requires_grad_(False)
+            self.register_buffer("best_loss", torch.tensor(math.inf, dtype=torch.float64))
+            self.register_buffer("best_step", torch.tensor(0))
+        if self.compiled:
+            self.model.compile()
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Batches from the step that the run stands at."""
+        n = len(next(iter(self.data.values())))
+        batches = StepBatches(
+            n,
+            self.optim.batch_size,
+            self.optim.steps,
+            self.seed,
+            start=self.trainer.global_step,
+            rank=self.trainer.global_rank,
+            world=self.trainer.world_size,
+        )
+        return DataLoader(Rows(self.data), batch_sampler=batches, collate_fn=as_is)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW; no decay on vectors nor on codebooks (an unused code would drift to zero)."""
+        assert self.model is not None
+        named = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
+        decayed = [p for name, p in named if p.ndim >= 2 and "codebook" not in name]
+        plain = [p for name, p in named if p.ndim < 2 or "codebook" in name]
+        groups = [{"params": decayed, "weight_decay": self.optim.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr=self.optim.lr, fused=True)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _rate(self, step: int) -> float:
+        warm = min(1.0, (step + 1) / max(self.optim.warmup, 1))
+        return warm * (0.55 + 0.45 * math.cos(math.pi * min(step / self.optim.steps, 1.0)))
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Make the step's randomness (dropout, revived codes) a function of the step alone."""
+        seed = step_seed(self.seed, self.trainer.global_step, self.trainer.global_rank)
+        # not torch.manual_seed: it keeps a stack trace for every kind of device that is not there, a millisecond a step
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One step's loss."""
+        assert self.model is not None
+        step = self.trainer.global_step
+        generator = torch.Generator(self.device).manual_seed(step_seed(self.seed + 1, step, self.trainer.global_rank))
+        terms = self.task.loss(self.model, batch, generator)
+        loss = combine(terms, self.task.weights)
+        if (step + 1) % self.log_every == 0 and self.trainer.logger is not None:
+            self.log_dict({"loss": loss.detach(), **{k: v.detach() for k, v in terms.items()}})
+        return loss
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Step, then average, then judge: all before the engine may write a checkpoint, so that resuming is exact."""
+        super().optimizer_step(*args, **kwargs)
+        step = self.trainer.global_step + 1
+        if self.average is not None:
+            _follow(self.average, self.model, min(self.optim.average, step / (step + 10)))
+        if self.judging is not None and (step % self.judging.every == 0 or step == self.optim.steps):
+            self._judge(step)
+
+    @torch.no_grad()
+    def _judge(self, step: int) -> None:
+        assert self.judging is not None
+        assert self.model is not None
+        assert self.best is not None
+        candidate = self.average if self.average is not None else self.model
+        was_training = candidate.training
+        candidate.eval()
+        generator = torch.Generator(self.device).manual_seed(self.seed)  # the same masks at every look
+        batch = {name: tensor.to(self.device) for name, tensor in self.judging.batch.items()}
+        losses = [
+            combine(self.task.loss(candidate, part, generator), self.task.weights)
+            for part in [batch] * self.judging.repeats
+        ]
+        loss = torch.stack(losses).mean().double()
+        candidate.train(was_training)
+        if loss < self.best_loss:
+            self.best.load_state_dict(candidate.state_dict())
+            self.best_loss.copy_(loss)
+            self.best_step.fill_(step)
+        elif step - int(self.best_step) >= self.judging.patience * self.judging.every:
+            self.trainer.should_stop = True
+
+    def on_train_end(self) -> None:
+        """Mark the state, which is written next, as one that needs no further step."""
+        self.finished.fill_(True)
+
+
+@torch.no_grad()
+def _follow(average: nn.Module, model: nn.Module | None, decay: float) -> None:
+    assert model is not None
+    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
+    for mine, theirs in zip(average.buffers(), model.buffers(), strict=True):
+        mine.copy_(theirs)
+
+
+class Report(L.Callback):
+    def __init__(self, stage: str, progress: Progress, steps: int) -> None:
+        self.stage, self.progress, self.every = stage, progress, max(steps // 200, 1)
+
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        step = trainer.global_step
+        if trainer.is_global_zero and step % self.every == 0 and step < trainer.max_steps:
+            self.progress(self.stage, step, trainer.max_steps, f"loss {float(outputs['loss']):.4f}")
+
+    def on_train_end(self, trainer: Any, module: Any) -> None:
+        if trainer.is_global_zero:
+            step = trainer.global_step
+            early = (
+                "" if step == trainer.max_steps else f"stopped at step {step}: no gain since {int(module.best_step)}"
+            )
+            self.progress(self.stage, trainer.max_steps, trainer.max_steps, early)
+
+
+class Final(L.Callback):
+    """Leave the last state on disk: the one place from which every kind of run hands its result over."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_fit_end(self, trainer: Any, module: Any) -> None:
+        trainer.save_checkpoint(self.path)
