@@ -62,7 +62,7 @@ def imported(path: Path) -> Iterator[str]:
 
 def part(module: str) -> str:
     """The piece of the house that a module belongs to; the package itself (its version) has no name."""
-    return (module.split(".") + [""])[1]
+    return [*module.split("."), ""][1]
 
 
 def test_the_parser_sees_the_imports_that_are_known_to_be_there() -> None:

@@ -143,7 +143,7 @@ def test_a_damaged_checkpoint_is_named_in_one_line(
 
 
 def test_a_missing_json_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="gone.json: no such file"):
+    with pytest.raises(InputError, match=r"gone\.json: no such file"):
         read_json(tmp_path / "gone.json")
 
 

@@ -24,7 +24,7 @@ FULL = st.recursive(  # without an empty mapping inside, so that a mapping is kn
     lambda inner: st.dictionaries(st.sampled_from("abc"), PLAIN | inner, min_size=1, max_size=3),
     max_leaves=8,
 )
-NESTED = st.just({}) | FULL
+NESTED: st.SearchStrategy[dict[str, Any]] = st.just({}) | FULL
 
 
 def leaves(values: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -87,7 +87,7 @@ def test_every_fault_is_listed_at_once() -> None:
 def test_a_configuration_cannot_be_changed() -> None:
     config = TokenizerConfig()
     with pytest.raises(ValidationError, match="frozen"):
-        config.hidden = 3  # type: ignore[misc]
+        config.hidden = 3
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_a_file_that_is_no_mapping_is_named(tmp_path: Path, content: bytes, expe
 
 
 def test_a_missing_file_is_named_and_an_empty_one_is_no_setting(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="absent.yaml: no such configuration file"):
+    with pytest.raises(InputError, match=r"absent\.yaml: no such configuration file"):
         read_yaml(tmp_path / "absent.yaml")
     (tmp_path / "empty.yaml").write_text("# nothing yet\n", encoding="utf-8")
     assert read_yaml(tmp_path / "empty.yaml") == {}

@@ -21,7 +21,9 @@ def tokens(layout: TokenLayout, batch: int) -> Tensor:
     return torch.randint(layout.codebook_size, shape, generator=torch.Generator().manual_seed(3))
 
 
-def masked(layout: TokenLayout, batch: int, schedule: str = "cosine", whole_cells: float = 0.0, seed: int = 0) -> Masked:
+def masked(
+    layout: TokenLayout, batch: int, schedule: str = "cosine", whole_cells: float = 0.0, seed: int = 0
+) -> Masked:
     generator = torch.Generator().manual_seed(seed)
     return mask_tokens(tokens(layout, batch), layout, generator, schedule=schedule, whole_cells=whole_cells)
 

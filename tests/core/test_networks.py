@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -15,7 +17,7 @@ from timeloom.tokenizer.networks import Decoder, Encoder, halvings, parameter_co
 def test_each_width_is_half_of_the_one_before_and_the_last_is_the_nearest(n_frames: int, width: int) -> None:
     widths = halvings(n_frames, width)
     assert widths[0] == n_frames
-    assert all(b == -(-a // 2) for a, b in zip(widths, widths[1:], strict=False))
+    assert all(b == -(-a // 2) for a, b in pairwise(widths))
     reachable = [n_frames]
     while reachable[-1] > 1:
         reachable.append(-(-reachable[-1] // 2))
@@ -29,7 +31,14 @@ def test_each_width_is_half_of_the_one_before_and_the_last_is_the_nearest(n_fram
 
 @pytest.mark.parametrize(
     ("n_frames", "width", "expected"),
-    [(33, 16, [33, 17]), (16, 16, [16]), (5, 4, [5]), (5, 64, [5]), (100, 12, [100, 50, 25, 13]), (9, 1, [9, 5, 3, 2, 1])],
+    [
+        (33, 16, [33, 17]),
+        (16, 16, [16]),
+        (5, 4, [5]),
+        (5, 64, [5]),
+        (100, 12, [100, 50, 25, 13]),
+        (9, 1, [9, 5, 3, 2, 1]),
+    ],
 )
 def test_known_widths(n_frames: int, width: int, expected: list[int]) -> None:
     assert halvings(n_frames, width) == expected

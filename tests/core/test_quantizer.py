@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
 import torch
+from core_helpers import spec
 from torch import Tensor
 
 from timeloom.errors import InputError
 from timeloom.tokenizer.quantizer import Quantizer, QuantizerConfig, orthogonal_penalty
 from timeloom.tokenizer.tokenizer import TokenizerConfig
-from core_helpers import spec
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +67,7 @@ def test_levels_leave_less_and_less_over() -> None:
     for level, codes in enumerate(made.codebooks):
         rest = rest - codes[tokens[..., level]]
         left.append(rest.square().mean())
-    assert all(later < earlier for earlier, later in zip(left, left[1:], strict=False))
+    assert all(later < earlier for earlier, later in pairwise(left))
     assert left[-1] < 0.2 * left[0]
 
 
@@ -95,9 +96,7 @@ def test_dead_codes_are_revived(kind: str) -> None:
     far = noise()
     far[2:] += 1000 * torch.randn(14, 4, 1)  # most codes start where no later vector is
     for revive_below in (0.0, 0.5):
-        made = Quantizer(
-            QuantizerConfig(codebook_size=32, codebook_dim=4, codebook=kind, revive_below=revive_below)
-        ).train()
+        made = quantizer(0, codebook_size=32, codebook=kind, revive_below=revive_below).train()
         made(far)
         for _ in range(60):
             made(noise())
@@ -110,6 +109,7 @@ def test_gradients_pass_straight_through_to_the_latents() -> None:
     made, z = quantizer(levels=2), noise().requires_grad_()
     wanted = noise()
     (made.train()(z).z_q * wanted).sum().backward()
+    assert z.grad is not None
     assert torch.equal(z.grad, wanted)
 
 

@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 from timeloom.errors import InputError
 from timeloom.training import OptimConfig, StepBatches, TrainerConfig, combine, step_seed
 
-SIZES = {"n": st.integers(1, 30), "batch_size": st.integers(1, 40), "steps": st.integers(1, 12), "seed": st.integers(0, 9)}
+SIZES = {
+    "n": st.integers(1, 30),
+    "batch_size": st.integers(1, 40),
+    "steps": st.integers(1, 12),
+    "seed": st.integers(0, 9),
+}
 
 
 @settings(deadline=None, max_examples=60)

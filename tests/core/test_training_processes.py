@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from core_helpers import WatchedTokenizerTask, sines, smoke
@@ -88,12 +87,3 @@ def test_a_killed_run_resumes_to_the_bits_of_an_unbroken_one(tmp_path: Path, run
         train_prior.run(data, config.prior, config.prior_training, config.trainer, out, resume=True)
         assert weights(out, "prior") == weights(run_folder, "prior")
         assert not list(out.rglob(".*"))  # no half-written file is left behind
-
-
-def test_two_processes_run_the_whole_of_stage_two(tmp_path: Path) -> None:
-    data, config = sines(), smoke("prior_training.steps=4", "trainer.devices=2")
-    alone = smoke().trainer
-    train_tokenizer.run(data, config.tokenizer, config.tokenizer_training, alone, tmp_path)
-    record = train_prior.run(data, config.prior, config.prior_training, config.trainer, tmp_path)
-    assert np.isfinite(record["held_out_nll"])
-    assert (tmp_path / "prior" / "model.safetensors").exists()

@@ -33,9 +33,12 @@ def frechet_replicates(real: ArrayLike, synthetic: ArrayLike, n_boot: int, seed:
     """Frechet distances (n_boot,) of the real features to the synthetic ones drawn again with replacement.
 
     A redrawn set has fewer distinct rows, so these lie above the distance itself by its bias over again: use their
-    spread, not their level (`bootstrap.centred_interval`). Features wider than 128 are first projected on the 128
-    leading principal directions of both sets together, which hold the variance that makes the distance vary; each
-    replicate then costs one weighted 128 x 128 moment sum and its eigenvalues.
+    spread, not their level (`bootstrap.centred_interval`). Rows are drawn whatever their class, so the chance of the
+    class shares is in that spread, also where a generator was told the shares.
+
+    Features wider than 128 are first projected on the 128 leading principal directions of both sets together, which
+    hold the variance that makes the distance vary; each replicate then costs one weighted 128 x 128 moment sum and
+    its eigenvalues.
     """
     left, right = check_pair(real, synthetic)
     left, right = _narrow(left, right)
@@ -62,7 +65,7 @@ def frechet_replicates(real: ArrayLike, synthetic: ArrayLike, n_boot: int, seed:
 def _covariance_factor(features: NDArray[np.float64]) -> NDArray[np.float64]:
     """A matrix A (min(N, D), D) with `A^T A` = covariance of the features (N, D), ddof 1."""
     factor = (features - features.mean(axis=0)) / np.sqrt(len(features) - 1)
-    return np.linalg.qr(factor, mode="r") if factor.shape[0] > factor.shape[1] else factor
+    return np.asarray(np.linalg.qr(factor, mode="r")) if factor.shape[0] > factor.shape[1] else factor
 
 
 def _narrow(left: NDArray[np.float64], right: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -94,6 +94,7 @@ def _draw(groups: list[Group], n_lines: int) -> Figure:
             panel.set_title(f"{title}{name}{suffix} (n = {len(series)})", fontsize=9, loc="left")
             _draw_panel(panel, series[:, channel], n_lines, colour)
         _set_range(left, real[:, channel], synthetic[:, channel])
+    figure.suptitle("black: median; band: 5-95 % quantiles of all n; thin: single series", fontsize=9)
     for panel in axes[-1]:
         panel.set_xlabel("time step", fontsize=9)
     return figure

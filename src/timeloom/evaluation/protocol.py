@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -34,14 +35,14 @@ def evaluate_arrays(
     tokens: TokenViews | None = None,
     seed: int = 0,
     n_seeds: int = 1,
+    fcn_steps: int | None = None,
     progress: Progress = silent,
 ) -> Report:
     """Score synthetic series (N, C, T) against both real splits, beside the floor and the memoriser.
 
     FCNs are trained on the real training split (features, probabilities, train-on-real accuracy), on the synthetic
-    series and on the memoriser's (CAS), all with the step budget of the real training split; ROCKET takes its scale
-    from the real training split. The memoriser draws training series with their labels again with replacement, as
-    many as there are synthetic ones.
+    series and on the memoriser's (CAS), all for as many steps; ROCKET takes its scale from the real training split.
+    The memoriser draws training series with their labels again with replacement, as many as there are synthetic ones.
 
     Args:
         real: both real splits.
@@ -50,6 +51,7 @@ def evaluate_arrays(
         tokens: what the tokenizer makes of the real series; without it three metrics are undefined.
         seed: of the FCNs (`seed`, `seed + 1`, ...), the kernels, the memoriser and the bootstrap.
         n_seeds: number of FCNs on each set; metrics are averaged over them.
+        fcn_steps: optimisation steps of every FCN; None takes `default_steps` of the real training split.
         progress: told about each training and each metric.
 
     Raises:
@@ -74,13 +76,14 @@ def evaluate_arrays(
         memoriser=real.X_train[rows],
         reconstruction=NO_TOKENS if tokens is None else tokens.reconstruction,
     )
-    seeds = range(seed, seed + n_seeds)
-    with _timed(seconds, "fcn"):
-        fcns = _train_on_real(real, seeds, progress)
+    steps = default_steps(len(real.X_train)) if fcn_steps is None else fcn_steps
+    trainer = _Trainer(steps=steps, seeds=range(seed, seed + n_seeds), progress=progress)
+    with _timed(seconds, "train_on_real"):
+        fcns = _train_on_real(real, trainer)
         features, probabilities = _fcn_views(fcns, series, rows)
-    with _timed(seconds, "cas"):
-        correctness = _correctness(fcns, real, series, labels, rows, seeds, progress)
-    with _timed(seconds, "rocket"):
+    with _timed(seconds, "train_for_cas"):
+        correctness = _correctness(fcns, real, series, labels, rows, trainer)
+    with _timed(seconds, "rocket_features"):
         rocket = Rocket(seed=seed).fit(real.X_train)
         rocket_features = _rocket_views(rocket, series, rows)
     evidence = Evidence(
@@ -147,24 +150,32 @@ def _check_synthetic_labels(y: ArrayLike | None, n_cases: int, y_train: NDArray 
     return labels
 
 
-def _train_on_real(real: RealData, seeds: range, progress: Progress) -> list[FCN] | Absent:
+@dataclass(frozen=True)
+class _Trainer:
+    """How every FCN of a report is trained."""
+
+    steps: int
+    seeds: range
+    progress: Progress
+
+    def train(self, X: NDArray, y: NDArray, name: str) -> list[FCN]:
+        """One FCN a seed; their progress is reported together, as the stage `name`."""
+        fcns: list[FCN] = []
+
+        def together(stage: str, done: int, total: int, note: str = "") -> None:
+            self.progress(name, len(fcns) * total + done, len(self.seeds) * total, note)
+
+        for seed in self.seeds:
+            fcns.append(FCN(steps=self.steps, seed=seed).fit(X, y, progress=together))
+        return fcns
+
+
+def _train_on_real(real: RealData, trainer: _Trainer) -> list[FCN] | Absent:
     if real.y_train is None:
         return NO_LABELS
     if len(set(real.y_train.tolist())) < 2:
         return Absent("the training split holds a single class")
-    return _train(real.X_train, real.y_train, None, seeds, "FCN on real", progress)
-
-
-def _train(X: NDArray, y: NDArray, steps: int | None, seeds: range, stage: str, progress: Progress) -> list[FCN]:
-    fcns = []
-    for number, seed in enumerate(seeds, start=1):
-        name = stage if len(seeds) == 1 else f"{stage} {number}/{len(seeds)}"
-
-        def named(_: str, done: int, total: int, note: str = "", name: str = name) -> None:
-            progress(name, done, total, note)
-
-        fcns.append(FCN(steps=steps, seed=seed).fit(X, y, progress=named))
-    return fcns
+    return trainer.train(real.X_train, real.y_train, "FCN on real")
 
 
 def _fcn_views(
@@ -173,7 +184,8 @@ def _fcn_views(
     """Features and probabilities of each set under each FCN; the memoriser's are rows of the training split's."""
     if isinstance(fcns, Absent):
         return fcns, fcns
-    features, probabilities = [], []
+    features: list[Views] = []
+    probabilities: list[Views] = []
     for fcn in fcns:
         test, train = fcn.encode_and_classify(series.test), fcn.encode_and_classify(series.train)
         synthetic = fcn.encode_and_classify(series.synthetic)
@@ -205,8 +217,7 @@ def _correctness(
     series: Views,
     labels: NDArray | None,
     rows: NDArray,
-    seeds: range,
-    progress: Progress,
+    trainer: _Trainer,
 ) -> Correctness | Absent:
     """Which test series FCNs trained on each set get right; needs labels of both real splits."""
     if isinstance(fcns, Absent):
@@ -224,8 +235,7 @@ def _correctness(
         missing = sorted(set(classes.tolist()) - set(y.tolist()), key=str)
         if missing:
             return Absent(f"no {name} series of class {', '.join(map(str, missing))}")
-        steps = default_steps(len(real.X_train))
-        return correct(_train(X, y, steps, seeds, f"FCN on {name}", progress))
+        return correct(trainer.train(X, y, f"FCN on {name}"))
 
     return Correctness(
         train=correct(fcns),

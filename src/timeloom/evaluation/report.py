@@ -58,7 +58,7 @@ class Report:
 def format_table(report: Report) -> str:
     """The report as plain text: metric, value with interval, floor, memoriser, direction; then reasons and warnings."""
     notes: dict[str, int] = {}
-    table = [COLUMNS]
+    table: list[tuple[str, ...]] = [COLUMNS]
     for (name, *cells), measure in zip(report.rows(), report.metrics.values(), strict=True):
         if measure.reason is not None:
             name = f"{name} [{notes.setdefault(measure.reason, len(notes) + 1)}]"

@@ -1,0 +1,209 @@
+"""Bad input through the real command line: exit status 2, one line that names the fault, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import waves
+
+
+def refused(outcome, *facts: object) -> None:
+    """Status 2 and one line that holds every fact."""
+    assert outcome.code == 2, outcome
+    lines = outcome.err.strip().splitlines()
+    assert len(lines) == 1, outcome.err
+    for fact in facts:
+        assert str(fact) in lines[0], f"{fact!r} not in {lines[0]!r}"
+
+
+def save(path: Path, **arrays: np.ndarray) -> Path:
+    np.savez(path, **arrays)
+    return path
+
+
+X, Y = waves(12)
+
+
+def spoiled(**changes) -> dict[str, np.ndarray]:
+    return {"X": X.copy(), "y": Y.copy(), **changes}
+
+
+def with_value(value: float, *place: object) -> np.ndarray:
+    changed = X.copy()
+    changed[place] = value
+    return changed
+
+
+FAULTS = {
+    "infinite": (spoiled(X=with_value(np.inf, 3, 0, 7)), ["3", "7"]),
+    "all missing": (spoiled(X=with_value(np.nan, slice(None), 0)), ["channel 0"]),
+    "lone class": (spoiled(y=np.array(["a"] * 11 + ["b"])), ["b", "2"]),
+    "label count": (spoiled(y=Y[:-1]), ["11", "12"]),
+    "one time point": (spoiled(X=X[..., :1]), ["1", "8"]),
+    "too short": (spoiled(X=X[..., :7]), ["7", "8"]),
+    "too few series": (spoiled(X=X[:1], y=Y[:1]), ["1"]),
+    "text": (spoiled(X=np.full((12, 9), "x")), ["numeric"]),
+    "foreign keys": ({"series": X}, ["series", "X_train"]),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_spoiled_arrays(timeloom, tmp_path: Path, fault: str) -> None:
+    arrays, facts = FAULTS[fault]
+    path = save(tmp_path / "bad.npz", **arrays)
+    refused(timeloom("train", path, "--out", tmp_path / "run", "--preset", "smoke"), "bad.npz", *facts)
+    assert not (tmp_path / "run").exists()
+
+
+TEXTS = {
+    "empty.csv": ("", []),
+    "words.csv": ("a,b\nx,y\nz,w\n", []),
+    "ragged.tsv": ("1\t0\t1\t2\t3\t4\t5\t6\t7\n2\t0\t1\n", []),
+    "data.parquet": ("PAR1", [".npz"]),
+    "cut.npz": ("PK\x03\x04", []),
+    "pickle.npy": ("\x93NUMPY", []),
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_spoiled_files(timeloom, tmp_path: Path, name: str) -> None:
+    content, facts = TEXTS[name]
+    (tmp_path / name).write_text(content, encoding="latin-1")
+    refused(timeloom("train", tmp_path / name, "--out", tmp_path / "run", "--preset", "smoke"), name, *facts)
+    assert not (tmp_path / "run").exists()
+
+
+def test_missing_file_and_unknown_name(timeloom, tmp_path: Path) -> None:
+    refused(timeloom("train", tmp_path / "no.npz", "--out", tmp_path / "run"), "no.npz")
+    refused(timeloom("train", "ItalyPowerDemnd", "--out", tmp_path / "run"), "ItalyPowerDemnd", "ItalyPowerDemand")
+
+
+@pytest.mark.parametrize(
+    ("setting", "facts"),
+    [
+        ("tokenizer.codebok=3", ["tokenizer.codebok"]),
+        ("prior_training.step=3", ["prior_training.step", "steps"]),
+        ("prior_training.steps=many", ["prior_training.steps", "many"]),
+        ("prior_training.steps=0", ["prior_training.steps", "0"]),
+        ("tokenizer.front.n_fft=64", ["n_fft", "64", "32"]),
+        ("tokenizer.front.n_fft=7", ["n_fft", "7", "even"]),
+        ("tokenizer.weights.orthogonal=1.0", ["orthogonal", "gradient"]),
+        ("prior.transformer.heads=3", ["heads", "3"]),
+        ("trainer.logger=paper", ["trainer.logger", "paper", "csv"]),
+        ("steps", ["KEY=VALUE"]),
+    ],
+)
+def test_settings(timeloom, wave_file: Path, tmp_path: Path, setting: str, facts: list[str]) -> None:
+    outcome = timeloom("train", wave_file, "--out", tmp_path / "run", "--preset", "smoke", "--set", setting)
+    refused(outcome, *facts)
+
+
+def test_presets_and_files(timeloom, wave_file: Path, tmp_path: Path) -> None:
+    refused(timeloom("train", wave_file, "--out", tmp_path / "run", "--preset", "huge"), "huge", "small")
+    refused(timeloom("train", wave_file, "--out", tmp_path / "run", "--config", tmp_path / "no.yaml"), "no.yaml")
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    refused(timeloom("train", wave_file, "--out", tmp_path / "run", "--config", tmp_path / "list.yaml"), "list.yaml")
+
+
+def test_a_finished_run_is_not_lost(timeloom, wave_run: Path, wave_file: Path) -> None:
+    before = (wave_run / "prior" / "model.safetensors").read_bytes()
+    refused(timeloom("train", wave_file, "--out", wave_run, "--preset", "smoke"), "--resume", "--overwrite")
+    assert (wave_run / "prior" / "model.safetensors").read_bytes() == before
+
+
+def test_resume_refuses_other_settings_and_data(timeloom, wave_run: Path, wave_file: Path, tmp_path: Path) -> None:
+    resume = ["--out", wave_run, "--preset", "smoke", "--resume"]
+    refused(timeloom("train", wave_file, *resume, "--set", "tokenizer.hidden=8"), "tokenizer.hidden", "16", "8")
+    other = save(tmp_path / "other.npz", X=X * 2, y=Y)
+    refused(timeloom("train", other, *resume), "other data")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "facts"),
+    [
+        (["--label", "fst"], ["fst", "fast"]),
+        (["--n", "0"], ["0"]),
+        (["--n", "-3"], ["-3"]),
+        (["--steps", "0"], ["steps", "0"]),
+        (["--temperature", "0"], ["temperature", "0"]),
+        (["--choice-temperature", "-1"], ["choice_temperature", "-1"]),
+    ],
+)
+def test_sampling_arguments(timeloom, wave_run: Path, tmp_path: Path, arguments: list[str], facts: list[str]) -> None:
+    refused(timeloom("sample", wave_run, "--out", tmp_path / "new.npz", *arguments), *facts)
+    assert not list(tmp_path.iterdir())
+
+
+def test_sampling_to_an_unknown_format(timeloom, wave_run: Path, tmp_path: Path) -> None:
+    refused(timeloom("sample", wave_run, "--out", tmp_path / "new.xlsx"), "new.xlsx", ".npz")
+
+
+def test_sampling_from_nowhere(timeloom, tmp_path: Path) -> None:
+    refused(timeloom("sample", tmp_path / "none", "--out", tmp_path / "new.npz"), "none", "timeloom train")
+
+
+@pytest.fixture
+def copied(wave_run: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(wave_run, tmp_path / "copy"))
+
+
+def test_weights_cut_short(timeloom, copied: Path, tmp_path: Path) -> None:
+    weights = copied / "prior" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    refused(timeloom("sample", copied, "--out", tmp_path / "new.npz"), "model.safetensors", "cut short")
+
+
+def test_card_of_another_format(timeloom, copied: Path, tmp_path: Path) -> None:
+    card = copied / "tokenizer" / "config.json"
+    card.write_text(json.dumps({**json.loads(card.read_text()), "format": 99}))
+    refused(timeloom("sample", copied, "--out", tmp_path / "new.npz"), "config.json", "99")
+
+
+def test_card_that_is_no_json(timeloom, copied: Path, tmp_path: Path) -> None:
+    (copied / "prior" / "config.json").write_text("{")
+    refused(timeloom("info", copied), "config.json", "damaged")
+
+
+def test_foreign_tokenizer(timeloom, copied: Path, wave_file: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    assert timeloom("train-tokenizer", wave_file, "--out", other, "--preset", "smoke", "--seed", 9).code == 0
+    shutil.rmtree(copied / "tokenizer")
+    shutil.copytree(other / "tokenizer", copied / "tokenizer")
+    refused(timeloom("sample", copied, "--out", tmp_path / "new.npz"), "prior was trained on tokenizer")
+
+
+def test_prior_without_tokenizer(timeloom, wave_file: Path, tmp_path: Path) -> None:
+    refused(timeloom("train-prior", wave_file, "--out", tmp_path / "run", "--preset", "smoke"), "tokenizer")
+
+
+def test_evaluate_series_of_another_shape(timeloom, wave_file: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "short.npy", X[..., :20])
+    refused(timeloom("evaluate", wave_file, tmp_path / "short.npy", "--out", tmp_path / "report"), "20", "32")
+    assert not (tmp_path / "report").exists()
+
+
+def test_evaluate_unknown_labels(timeloom, wave_file: Path, tmp_path: Path) -> None:
+    path = save(tmp_path / "labels.npz", X=X, y=np.array(["slow"] * 6 + ["still"] * 6))
+    refused(timeloom("evaluate", wave_file, path, "--out", tmp_path / "report"), "still", "slow")
+
+
+def test_a_full_disk_leaves_nothing_behind(wave_run: Path, tmp_path: Path) -> None:
+    """A limit on the size of files fails the write as a full disk does."""
+    out = tmp_path / "new.npz"
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+    command = [sys.executable, "-m", "timeloom.cli", "sample", str(wave_run), "--n", "200", "--out", str(out)]
+    done = subprocess.run(command, preexec_fn=limit, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "new.npz" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())

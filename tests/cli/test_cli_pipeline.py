@@ -1,0 +1,161 @@
+"""The whole way through the command line, in the smoke preset."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+METRICS = {
+    "fid_fcn", "fid_rocket", "inception_score", "cas", "recon_fid_fcn", "perplexity", "usage", "copy_share",
+}  # fmt: skip
+
+
+def test_train_keeps_its_times_and_settings(wave_run: Path) -> None:
+    record = json.loads((wave_run / "run.json").read_text())
+    assert set(record["stages"]) == {"tokenizer", "prior"}
+    assert all(stage["seconds"] > 0 for stage in record["stages"].values())
+    assert record["config"]["tokenizer_training"]["steps"] == 40
+    assert not list(wave_run.glob("*.ckpt")), "a finished run keeps no resume state"
+
+
+def test_sample_writes_what_the_readme_says(timeloom, wave_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new.npz"
+    outcome = timeloom("sample", wave_run, "--n", 30, "--out", out, "--match-labels")
+    assert outcome.code == 0
+    with np.load(out) as made:
+        assert made["X"].shape == (30, 1, 32)
+        assert made["X"].dtype == np.float32
+        assert np.isfinite(made["X"]).all()
+        assert sorted(made["y"].tolist()) == ["fast"] * 15 + ["slow"] * 15
+        meta = json.loads(str(made["meta"]))
+    card = json.loads((wave_run / "prior" / "config.json").read_text())
+    assert meta["seed"] == 0
+    assert meta["checkpoint"] == card["fingerprint"]
+    assert meta["sampling"]["steps"] == 4
+
+
+def test_the_seed_decides_the_bytes(timeloom, wave_run: Path, tmp_path: Path) -> None:
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        assert timeloom("sample", wave_run, "--n", 5, "--out", tmp_path / f"{name}.npz", "--seed", seed).code == 0
+    a, b, c = ((tmp_path / f"{name}.npz").read_bytes() for name in "abc")
+    assert a == b
+    assert a != c
+
+
+def test_sample_by_label_to_csv(timeloom, wave_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "fast.csv"
+    assert timeloom("sample", wave_run, "--n", 4, "--label", "fast", "--out", out, "--temperature", 0.5).code == 0
+    rows = list(csv.reader(out.open()))
+    assert rows[0][:2] == ["label", "c0_t0"]
+    assert [row[0] for row in rows[1:]] == ["fast"] * 4
+
+
+def test_evaluate_writes_the_contract(timeloom, wave_run: Path, wave_file: Path, tmp_path: Path) -> None:
+    assert timeloom("sample", wave_run, "--n", 40, "--out", tmp_path / "new.npz", "--match-labels").code == 0
+    outcome = timeloom("evaluate", wave_file, tmp_path / "new.npz", "--run", wave_run, "--out", tmp_path / "report")
+    assert outcome.code == 0
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert {"protocol", "metrics", "seconds", "versions"} <= report.keys()
+    assert set(report["metrics"]) == METRICS
+    for name, measure in report["metrics"].items():
+        assert {"value", "floor", "memoriser", "ci95", "better"} <= measure.keys(), name
+        assert measure["value"] is not None, name
+    assert all(name in outcome.out for name in METRICS)
+    assert (tmp_path / "report" / "samples.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_evaluate_without_run_says_what_is_missing(timeloom, wave_file: Path, tmp_path: Path) -> None:
+    with np.load(wave_file) as data:
+        np.save(tmp_path / "other.npy", data["X_test"])
+    assert timeloom("evaluate", wave_file, tmp_path / "other.npy", "--out", tmp_path / "report").code == 0
+    metrics = json.loads((tmp_path / "report" / "report.json").read_text())["metrics"]
+    for name in ("cas", "recon_fid_fcn", "perplexity", "usage"):
+        assert metrics[name]["value"] is None, name
+        assert metrics[name]["reason"], name
+
+
+def test_the_stages_apart_equal_the_stages_in_a_row(timeloom, wave_run: Path, wave_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "apart"
+    for stage in ("train-tokenizer", "train-prior"):
+        assert timeloom(stage, wave_file, "--out", out, "--preset", "smoke").code == 0
+    for part in ("tokenizer", "prior"):
+        ours, theirs = (folder / part / "model.safetensors" for folder in (out, wave_run))
+        assert ours.read_bytes() == theirs.read_bytes()
+    assert set(json.loads((out / "run.json").read_text())["stages"]) == {"tokenizer", "prior"}
+
+
+def test_info_tells_what_a_checkpoint_is(timeloom, wave_run: Path) -> None:
+    outcome = timeloom("info", wave_run)
+    assert outcome.code == 0
+    for fact in ("waves", "fast (20), slow (20)", "32 time points", "16 codes", "1 level", "parameters", "torch"):
+        assert fact in outcome.out, fact
+
+
+def test_datasets_lists_what_loads_offline(timeloom) -> None:
+    outcome = timeloom("datasets")
+    assert outcome.code == 0
+    assert "ItalyPowerDemand" in outcome.out
+    assert "NAME_TRAIN.ts" in outcome.out
+
+
+@pytest.mark.parametrize(("channels", "length", "missing"), [(3, 8, False), (1, 45, True)])
+def test_other_shapes_take_the_same_commands(timeloom, tmp_path: Path, channels, length, missing) -> None:
+    X = np.cumsum(np.random.default_rng(0).standard_normal((24, channels, length)), axis=-1)
+    if missing:
+        X[::3, :, 5:9] = np.nan
+    np.save(tmp_path / "walks.npy", X)
+    run, new = tmp_path / "run", tmp_path / "new.npy"
+    assert timeloom("train", tmp_path / "walks.npy", "--out", run, "--preset", "smoke").code == 0
+    assert timeloom("sample", run, "--n", 10, "--out", new).code == 0
+    made = np.load(new)
+    assert made.shape == (10, channels, length)
+    assert np.isfinite(made).all()
+    assert timeloom("evaluate", tmp_path / "walks.npy", new, "--out", tmp_path / "report").code == 0
+
+
+def test_long_training_is_interrupted_and_resumed(timeloom, wave_file: Path, tmp_path: Path) -> None:
+    """Ctrl-C keeps the last checkpoint and says how to go on; going on ends where an unbroken run ends."""
+    train = ["train", wave_file, "--preset", "smoke", "--set", "tokenizer_training.steps=300"]
+    out = tmp_path / "broken"
+    command = [sys.executable, "-m", "timeloom.cli", *map(str, [*train, "--out", out])]
+    # a shell's background job ignores Ctrl-C; a program that a person started does not
+    restore = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    command[1:3] = ["-c", f"{restore} from timeloom.cli import main; main()"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    deadline = time.monotonic() + 120
+    while not list(out.glob("tokenizer-last.ckpt")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "--resume" in err
+    assert "Traceback" not in err
+    assert timeloom(*train, "--out", out, "--resume").code == 0
+    assert timeloom(*train, "--out", tmp_path / "whole").code == 0
+    for part in ("tokenizer", "prior"):
+        ours, theirs = (folder / part / "model.safetensors" for folder in (out, tmp_path / "whole"))
+        assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_help_needs_nothing_heavy() -> None:
+    code = "import sys; from timeloom import cli; assert not {'torch', 'numpy', 'lightning'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_overwrite_replaces_a_run(timeloom, wave_run: Path, wave_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "again"
+    shutil.copytree(wave_run, out)
+    train = ["train", wave_file, "--out", out, "--preset", "smoke"]
+    assert timeloom(*train, "--seed", 5, "--overwrite").code == 0
+    assert json.loads((out / "run.json").read_text())["config"]["seed"] == 5
+    assert (out / "prior" / "model.safetensors").read_bytes() != (wave_run / "prior" / "model.safetensors").read_bytes()

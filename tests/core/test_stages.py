@@ -1,0 +1,288 @@
+"""The main path on tiny data: train the tokenizer, train the prior, sample."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from core_helpers import sines, smoke
+
+from timeloom.data import Dataset
+from timeloom.errors import InputError
+from timeloom.prior.decoding import SamplingConfig
+from timeloom.prior.prior import Prior
+from timeloom.stages import sample, train_prior, train_tokenizer
+from timeloom.stages.run_config import RunConfig
+from timeloom.stages.sample import Samples
+from timeloom.tokenizer.tokenizer import Tokenizer
+
+Models = tuple[Tokenizer, Prior]
+FAST = ("tokenizer_training.steps=6", "prior_training.steps=6", "prior_training.refit_below=0")
+
+
+def train(data: Dataset, config: RunConfig, out: Path) -> Models:
+    train_tokenizer.run(data, config.tokenizer, config.tokenizer_training, config.trainer, out, seed=config.seed)
+    train_prior.run(data, config.prior, config.prior_training, config.trainer, out, seed=config.seed)
+    return sample.load(out)
+
+
+def draw(models: Models, n: int = 10, **settings: Any) -> Samples:
+    return sample.run(*models, n, SamplingConfig(steps=3), **settings)
+
+
+def test_a_run_leaves_two_models_that_stand_alone(run_folder: Path, models: Models) -> None:
+    for part in ("tokenizer", "prior"):
+        assert sorted(p.name for p in (run_folder / part).iterdir()) == ["config.json", "model.safetensors"]
+    tokenizer, prior = models
+    assert prior.tokenizer == tokenizer.fingerprint
+    assert prior.layout == tokenizer.layout
+    assert prior.n_classes == 2
+    assert tokenizer.spec.classes == ("fast", "slow")
+    assert tokenizer.spec.class_counts == (24, 16)
+
+
+def test_the_card_remembers_the_training_split(models: Models) -> None:
+    data, spec = sines(), models[0].spec
+    assert spec.fingerprint == data.fingerprint
+    assert (spec.n_train, spec.n_channels, spec.length) == (40, 1, 32)
+    assert spec.mean[0] == pytest.approx(data.X_train.astype(np.float64).mean(), rel=1e-6)
+    assert spec.std[0] == pytest.approx(data.X_train.astype(np.float64).std(), rel=1e-6)
+
+
+def test_the_same_seed_gives_the_same_files_and_the_same_series(tmp_path: Path, run_folder: Path) -> None:
+    twin = train(sines(), smoke(), tmp_path)
+    for part in ("tokenizer", "prior"):
+        for name in ("model.safetensors", "config.json"):
+            assert (tmp_path / part / name).read_bytes() == (run_folder / part / name).read_bytes(), (part, name)
+    first, second = draw(twin, seed=4), draw(sample.load(run_folder), seed=4)
+    assert first.X.tobytes() == second.X.tobytes()
+    assert first.y is not None
+    assert second.y is not None
+    assert first.y.tolist() == second.y.tolist()
+    assert first.meta == second.meta
+
+
+def test_another_seed_gives_other_weights(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        train(sines(), smoke(*FAST, seed=seed), tmp_path / str(seed))
+    for part in ("tokenizer", "prior"):
+        first, second = ((tmp_path / seed / part / "model.safetensors").read_bytes() for seed in "01")
+        assert first != second, part
+
+
+def test_another_sampling_seed_gives_other_series(models: Models) -> None:
+    assert not np.array_equal(draw(models, seed=0).X, draw(models, seed=1).X)
+
+
+def test_labels_become_the_places_of_the_classes(models: Models) -> None:
+    y = np.array(["slow", "fast", "slow"])
+    assert train_prior.class_indices(models[0], y, 3).tolist() == [1, 0, 1]
+    assert train_prior.class_indices(models[0], None, 2).tolist() == [0, 0]
+
+
+def test_tokens_do_not_depend_on_how_series_are_batched(models: Models) -> None:
+    X = sines().X_train
+    assert torch.equal(train_prior.tokenize(models[0], X), train_prior.tokenize(models[0], X, batch_size=7))
+
+
+def test_samples_have_shape_unit_labels_and_a_record(models: Models) -> None:
+    made = draw(models, 25, seed=3)
+    assert made.X.shape == (25, 1, 32)
+    assert made.X.dtype == np.float32
+    assert np.isfinite(made.X).all()
+    assert 1 < made.X.mean() < 9  # the data lie around 5
+    assert made.y is not None
+    assert set(made.y) <= {"fast", "slow"}
+    assert made.meta["seed"] == 3
+    assert made.meta["tokenizer"] == models[0].fingerprint
+    assert made.meta["sampling"]["steps"] == 3
+    json.dumps(made.meta, allow_nan=False)
+
+
+def test_progress_counts_the_series(models: Models) -> None:
+    heard: list[tuple[Any, ...]] = []
+    config = SamplingConfig(steps=1, batch_size=4)
+    sample.run(*models, 10, config, progress=lambda *report: heard.append(report))
+    assert [report[:3] for report in heard] == [("sample", 4, 10), ("sample", 8, 10), ("sample", 10, 10)]
+
+
+def test_sampling_by_label_gives_these_labels_in_equal_parts(models: Models) -> None:
+    made = draw(models, 9, labels=["slow"])
+    assert made.y is not None
+    assert made.y.tolist() == ["slow"] * 9
+    both = draw(models, 9, labels=["slow", "fast"]).y
+    assert both is not None
+    assert sorted(both.tolist()) in (["fast"] * 4 + ["slow"] * 5, ["fast"] * 5 + ["slow"] * 4)
+
+
+def test_a_short_training_learns_two_classes_at_two_heights(tmp_path: Path) -> None:
+    y = np.repeat(["high", "low"], 20)
+    X = np.where(y == "high", 4.0, -4.0)[:, None, None] + np.random.default_rng(0).normal(0, 0.1, (40, 1, 16))
+    data = Dataset("steps", X.astype(np.float32), y, None, None)
+    longer = ("tokenizer_training.steps=150", "prior_training.steps=150", "prior_training.refit_below=0")
+    tokenizer, prior = train(data, smoke(*longer), tmp_path)
+
+    scaled = tokenizer.scale(torch.from_numpy(data.X_train))
+    tokens = train_prior.tokenize(tokenizer, data.X_train)
+    labels = train_prior.class_indices(tokenizer, y, 40)
+    with torch.no_grad():
+        assert tokenizer(scaled).terms["recon_time"] < 0.6 * scaled.square().mean()
+        loss = prior.loss(tokens, labels, torch.Generator().manual_seed(0))["masked_nll"]
+    assert loss < 0.9 * np.log(tokenizer.layout.codebook_size)
+
+    made = draw((tokenizer, prior), 40, labels=["high", "low"])
+    assert made.X[made.y == "high"].mean() > 1
+    assert made.X[made.y == "low"].mean() < -1
+
+
+def test_matched_labels_have_the_training_proportions(models: Models) -> None:
+    made = draw(models, 20, match_labels=True).y
+    assert made is not None
+    assert sorted(made.tolist()) == ["fast"] * 12 + ["slow"] * 8
+
+
+def test_labels_are_drawn_in_training_proportions_otherwise(models: Models) -> None:
+    chosen = sample.choose_classes(models[0], 5000, None, False, np.random.default_rng(0))
+    assert np.bincount(chosen) / 5000 == pytest.approx([0.6, 0.4], abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("n", "settings", "expected"),
+    [
+        (0, {}, "n = 0: at least 1 series"),
+        (-2, {}, "n = -2: at least 1 series"),
+        (3, {"labels": ["fats"]}, "unknown class 'fats'; known classes: fast, slow; did you mean fast"),
+        (3, {"labels": ["slow", "3"]}, "unknown class '3'"),
+    ],
+)
+def test_impossible_wishes_are_refused(models: Models, n: int, settings: dict[str, Any], expected: str) -> None:
+    with pytest.raises(InputError, match=expected):
+        draw(models, n, **settings)
+
+
+def test_guidance_needs_a_prior_that_knows_the_null_class(models: Models) -> None:
+    strong = SamplingConfig(steps=3, guidance_scale=2.0)
+    assert np.isfinite(sample.run(*models, 4, strong).X).all()
+    tokenizer, prior = models
+    undropped = Prior(prior.config.model_copy(update={"label_drop": 0.0}), prior.layout, 2, prior.tokenizer).eval()
+    with pytest.raises(InputError, match=r"guidance = 2\.0: needs a prior .* label_drop above 0"):
+        sample.run(tokenizer, undropped, 4, strong)
+
+
+def test_a_run_without_labels_samples_without_labels(tmp_path: Path) -> None:
+    models = train(dataclasses.replace(sines(), y_train=None), smoke(*FAST), tmp_path)
+    made = draw(models, 5)
+    assert made.y is None
+    assert made.X.shape == (5, 1, 32)
+    for settings in ({"labels": ["fast"]}, {"match_labels": True}):
+        with pytest.raises(InputError, match="trained without labels"):
+            draw(models, 5, **settings)
+    with pytest.raises(InputError, match=r"guidance = 2\.0"):
+        sample.run(*models, 2, SamplingConfig(guidance_scale=2.0))
+
+
+def _with_gaps(X: np.ndarray) -> np.ndarray:
+    gaps = np.random.default_rng(1).random(X.shape) < 0.2
+    gaps[0, 0, :20] = True
+    return np.where(gaps, np.float32(np.nan), X)
+
+
+def _with_a_constant(X: np.ndarray) -> np.ndarray:
+    return np.concatenate([X, np.full_like(X[:, :1], 7)], axis=1)
+
+
+@pytest.mark.parametrize(
+    ("channels", "length", "change", "overrides"),
+    [
+        (1, 33, _with_gaps, ()),
+        (3, 31, np.array, ()),
+        (1, 8, np.array, ()),
+        (1, 32, _with_a_constant, ()),
+        (
+            2,
+            20,
+            _with_gaps,
+            ("tokenizer.front.bands=[1]", "tokenizer.quantizer.levels=2", "trainer.checkpoint_every=5"),
+        ),
+        (
+            1,
+            24,
+            np.array,
+            ("tokenizer.front.kind=patch", "tokenizer.quantizer.codebook=gradient", "prior_training.holdout=0"),
+        ),
+    ],
+    ids=["missing", "three-channels", "length-8", "constant", "bands-and-levels", "patches-and-gradient"],
+)
+def test_every_kind_of_data_and_model_runs_through(
+    tmp_path: Path, channels: int, length: int, change: Any, overrides: tuple[str, ...]
+) -> None:
+    data = sines(20, channels, length)
+    data = dataclasses.replace(data, X_train=change(data.X_train))
+    made = draw(train(data, smoke(*FAST, *overrides), tmp_path), 6, match_labels=True)
+    assert made.X.shape == (6, *data.X_train.shape[1:])
+    assert np.isfinite(made.X).all()
+
+
+def test_integer_labels_stay_integers(tmp_path: Path) -> None:
+    data = dataclasses.replace(sines(20), y_train=np.arange(20) % 3 - 1)
+    made = draw(train(data, smoke(*FAST), tmp_path), 6, labels=[1, "-1"])
+    assert made.y is not None
+    assert made.y.dtype == np.int64
+    assert sorted(set(made.y.tolist())) == [-1, 1]
+
+
+def test_without_a_holdout_the_last_step_is_taken(tmp_path: Path) -> None:
+    config, data = smoke(*FAST, "prior_training.holdout=0"), sines()
+    train_tokenizer.run(data, config.tokenizer, config.tokenizer_training, config.trainer, tmp_path)
+    record = train_prior.run(data, config.prior, config.prior_training, config.trainer, tmp_path)
+    assert record["steps"] == 6
+    assert "held_out_nll" not in record
+
+
+def test_a_small_set_is_trained_again_on_all_its_series(tmp_path: Path) -> None:
+    config, data = smoke(*FAST[:1]), sines()
+    train_tokenizer.run(data, config.tokenizer, config.tokenizer_training, config.trainer, tmp_path)
+    results = {}
+    for refit_below in (40, 41):  # 40 series: not below 40, but below 41
+        heard: list[str] = []
+        training = config.prior_training.model_copy(update={"refit_below": refit_below, "steps": 6})
+        train_prior.run(
+            data,
+            config.prior,
+            training,
+            config.trainer,
+            tmp_path,
+            progress=lambda *report, to=heard: to.append(report[0]),
+        )
+        results[refit_below] = (set(heard), (tmp_path / "prior" / "model.safetensors").read_bytes())
+    assert results[40][0] == {"prior"}
+    assert results[41][0] == {"prior", "prior-refit"}
+    assert results[40][1] != results[41][1]
+
+
+def test_the_prior_refuses_a_tokenizer_of_other_data(run_folder: Path) -> None:
+    other, config = sines(seed=1), smoke()
+    with pytest.raises(InputError) as error:
+        train_prior.run(other, config.prior, config.prior_training, config.trainer, run_folder)
+    assert other.fingerprint in str(error.value)
+    assert sines().fingerprint in str(error.value)
+
+
+def test_the_prior_needs_a_tokenizer(tmp_path: Path) -> None:
+    config = smoke()
+    with pytest.raises(InputError, match="no tokenizer checkpoint here"):
+        train_prior.run(sines(), config.prior, config.prior_training, config.trainer, tmp_path)
+
+
+def test_a_missing_or_unfinished_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nowhere: no such run"):
+        sample.load(tmp_path / "nowhere")
+    config, data = smoke(*FAST), sines()
+    train_tokenizer.run(data, config.tokenizer, config.tokenizer_training, config.trainer, tmp_path)
+    with pytest.raises(InputError, match="no prior checkpoint here"):
+        sample.load(tmp_path)

@@ -1,0 +1,29 @@
+"""Two classes of noisy sines: fast and slow, with a random phase and amplitude."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+Labelled = tuple[NDArray[np.float32], NDArray[np.str_]]
+
+
+def make_sines(n_cases: int, seed: int, n_channels: int = 1, n_timepoints: int = 24) -> Labelled:
+    """Series (n_cases, n_channels, n_timepoints) and labels "fast" (even rows) and "slow" (odd rows)."""
+    rng = np.random.default_rng(seed)
+    labels = np.where(np.arange(n_cases) % 2 == 0, "fast", "slow")
+    frequency = np.where(labels == "fast", 4.0, 1.5)[:, None, None]
+    phase = rng.uniform(0, 2 * np.pi, (n_cases, n_channels, 1))
+    amplitude = rng.uniform(0.8, 1.2, (n_cases, 1, 1))
+    time = np.arange(n_timepoints) / n_timepoints
+    series = amplitude * np.sin(2 * np.pi * frequency * time + phase)
+    return (series + 0.1 * rng.standard_normal(series.shape)).astype(np.float32), labels
+
+
+@pytest.fixture(scope="session")
+def sines() -> Callable[..., Labelled]:
+    """The function that makes labelled sines."""
+    return make_sines
