@@ -49,7 +49,7 @@ FAULTS = {
     "one time point": (spoiled(X=X[..., :1]), ["1", "8"]),
     "too short": (spoiled(X=X[..., :7]), ["7", "8"]),
     "too few series": (spoiled(X=X[:1], y=Y[:1]), ["1"]),
-    "text": (spoiled(X=np.full((12, 9), "x")), ["numeric"]),
+    "text": (spoiled(X=np.full((12, 9), "x")), ["numbers"]),
     "foreign keys": ({"series": X}, ["series", "X_train"]),
 }
 

@@ -1,0 +1,158 @@
+"""Both stages in one run folder: its record, and what resuming and overwriting may and may not do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from core_helpers import sines, smoke
+
+from timeloom.errors import InputError
+from timeloom.stages import sample, train
+
+SHORT = ("tokenizer_training.steps=6", "prior_training.steps=6", "prior_training.judge_every=3")
+
+
+class Stopped(Exception):
+    """Stands for a crash in the middle of a run."""
+
+
+def run(out: Path, *overrides: str, seed: int = 0, data_seed: int = 0, **more: Any) -> tuple[dict[str, Any], list[str]]:
+    """The record, and the stages that really trained."""
+    heard: list[str] = []
+
+    def listen(stage: str, done: int, total: int, note: str = "") -> None:
+        heard.append(stage)
+        if (stage, done) == more.get("crash"):
+            raise Stopped
+
+    settings = {key: value for key, value in more.items() if key != "crash"}
+    config = smoke(*SHORT, "trainer.checkpoint_every=2", *overrides, seed=seed)
+    return train.run(sines(seed=data_seed), config, out, progress=listen, **settings), list(dict.fromkeys(heard))
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    """The bytes of both models."""
+    return {str(p.relative_to(out)): p.read_bytes() for p in out.rglob("*") if p.parent.name in train.STAGES}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run; read it, or copy it first."""
+    out = tmp_path_factory.mktemp("finished") / "run"
+    run(out)
+    return out
+
+
+@pytest.fixture
+def copied(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run that a test may change."""
+    return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+def test_the_record_tells_what_was_done(finished: Path) -> None:
+    record = json.loads((finished / "run.json").read_text(encoding="utf-8"))
+    assert record["data"]["fingerprint"] == sines().fingerprint
+    assert set(record["stages"]) == {"tokenizer", "prior"}
+    assert record["stages"]["tokenizer"]["steps"] == 6
+    assert record["stages"]["prior"]["best_step"] in (3, 6)
+    assert train.saved_config(finished) == smoke(*SHORT, "trainer.checkpoint_every=2")
+    assert sorted(p.name for p in finished.iterdir()) == ["prior", "run.json", "tokenizer"]  # nothing left to resume
+
+
+def test_the_facts_name_data_classes_and_fingerprints(finished: Path) -> None:
+    tokenizer, prior = sample.load(finished)
+    record = json.loads((finished / "run.json").read_text(encoding="utf-8"))
+    told = train.facts(tokenizer, prior, record)
+    assert "sines, 40 training series" in told["data"]
+    assert told["classes"] == "fast (24), slow (16)"
+    assert tokenizer.fingerprint in told["tokenizer"]
+    assert "1 level(s), 16 codes" in told["grids"]
+
+
+def test_a_second_run_into_the_same_folder_is_refused(copied: Path) -> None:
+    before = contents(copied)
+    with pytest.raises(InputError, match="holds a tokenizer already; --resume goes on with it, --overwrite replaces"):
+        run(copied, seed=1)
+    assert contents(copied) == before
+
+
+def test_overwriting_is_the_same_as_a_fresh_run(copied: Path, tmp_path: Path) -> None:
+    run(copied, seed=1, overwrite=True)
+    run(tmp_path / "fresh", seed=1)
+    assert contents(copied) == contents(tmp_path / "fresh")
+
+
+def test_resuming_a_finished_run_trains_nothing(copied: Path) -> None:
+    before = contents(copied)
+    _, trained = run(copied, resume=True)
+    assert trained == []
+    assert contents(copied) == before
+
+
+@pytest.mark.parametrize(
+    ("crash", "resumed"),
+    [
+        (("tokenizer", 5), ["tokenizer", "prior", "prior-refit"]),
+        (("prior", 3), ["prior", "prior-refit"]),
+        (("prior-refit", 3), ["prior-refit"]),
+    ],
+)
+def test_a_crashed_run_goes_on_where_it_was(
+    finished: Path, tmp_path: Path, crash: tuple[str, int], resumed: list[str]
+) -> None:
+    with pytest.raises(Stopped):
+        run(tmp_path / "cut", crash=crash)
+    with pytest.raises(InputError, match="--resume goes on with it"):
+        run(tmp_path / "cut")
+    record, trained = run(tmp_path / "cut", resume=True)
+    assert trained == resumed
+    assert set(record["stages"]) == {"tokenizer", "prior"}
+    assert contents(tmp_path / "cut") == contents(finished)
+
+
+def test_a_crashed_overwrite_does_not_resume_to_the_old_run(copied: Path, tmp_path: Path) -> None:
+    with pytest.raises(Stopped):
+        run(copied, seed=3, overwrite=True, crash=("prior", 5))
+    run(copied, seed=3, resume=True)
+    run(tmp_path / "fresh", seed=3)
+    assert contents(copied) == contents(tmp_path / "fresh")
+
+
+def test_resuming_with_other_settings_or_data_is_refused(copied: Path) -> None:
+    with pytest.raises(InputError, match=r"tokenizer\.hidden was 16 when the run began and is 8 now"):
+        run(copied, "tokenizer.hidden=8", resume=True)
+    with pytest.raises(InputError, match="which is other data than sines"):
+        run(copied, data_seed=1, resume=True)
+    run(copied, "trainer.log_every=3", resume=True)  # where it runs may change
+
+
+def test_resume_without_a_run_is_a_fresh_run(finished: Path, tmp_path: Path) -> None:
+    run(tmp_path / "new", resume=True)
+    assert contents(tmp_path / "new") == contents(finished)
+
+
+def test_stages_can_be_trained_one_by_one(finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "parts"
+    run(out, stages=("tokenizer",))
+    record, trained = run(out, stages=("prior",))
+    assert trained == ["prior", "prior-refit"]
+    assert set(record["stages"]) == {"tokenizer", "prior"}
+    assert contents(out) == contents(finished)
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("mine", encoding="utf-8")
+    with pytest.raises(InputError, match="is a file, expected a folder"):
+        run(tmp_path / "run")
+    assert (tmp_path / "run").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_damaged_record_is_named(copied: Path) -> None:
+    (copied / "run.json").write_text('{"config": ', encoding="utf-8")
+    for call in (lambda: train.saved_config(copied), lambda: run(copied, resume=True)):
+        with pytest.raises(InputError, match=r"run\.json: damaged"):
+            call()
