@@ -3,7 +3,8 @@
     python benchmarks/quality.py --data ECG5000.npz --preset small --seeds 0 1 2 --work runs/ECG5000 --json
 
 Protocol `honest`: the training split is learned, class proportions are the training split's, max(|test|, 1000) series
-are sampled and measured on the test split, which nothing is tuned on. Each seed trains, samples and evaluates anew.
+are sampled and measured on the test split, which nothing is tuned on. The seeds are the
+generator's; the evaluators have seed 0.
 What is finished in `--work` is not done again, so a run that was cut short goes on.
 """
 
@@ -22,13 +23,16 @@ import torch
 
 from timeloom import data as datasets
 from timeloom.checkpoint import read_json, write_json
+from timeloom.encoders import FCN
 from timeloom.progress import RichProgress
 from timeloom.stages import evaluate, run_config, sample, train
 
 RESULT = "result.json"
 
 
-def one_seed(data: datasets.Dataset, config: run_config.RunConfig, folder: Path, overwrite: bool) -> dict[str, Any]:
+def one_seed(
+    data: datasets.Dataset, config: run_config.RunConfig, folder: Path, overwrite: bool, trained: dict[str, FCN]
+) -> dict[str, Any]:
     """The figures of one seed; read from `folder` if it is done already."""
     if (folder / RESULT).exists() and not overwrite:
         return read_json(folder / RESULT)
@@ -40,7 +44,7 @@ def one_seed(data: datasets.Dataset, config: run_config.RunConfig, folder: Path,
     start = time.perf_counter()
     made = sample.run(tokenizer, prior, n, config.sampling, match_labels=labelled, seed=config.seed, progress=progress)
     sampling_seconds = time.perf_counter() - start
-    report = evaluate.run(data, made.X, made.y, folder, tokenizer=tokenizer, seed=config.seed, progress=progress)
+    report = evaluate.run(data, made.X, made.y, folder, tokenizer=tokenizer, trained=trained, progress=progress)
     stages = record["stages"]
     result = {
         "seed": config.seed,
@@ -82,9 +86,14 @@ def main() -> None:
     data = datasets.load(args.data).with_test_split()
     with tempfile.TemporaryDirectory() as scratch:
         work = args.work or Path(scratch)
+        trained: dict[str, FCN] = {}
         results = [
             one_seed(
-                data, run_config.build(args.preset, overrides=args.overrides, seed=s), work / f"seed{s}", args.overwrite
+                data,
+                run_config.build(args.preset, overrides=args.overrides, seed=s),
+                work / f"seed{s}",
+                args.overwrite,
+                trained,
             )
             for s in args.seeds
         ]

@@ -27,7 +27,8 @@ def masks(layout: TokenLayout, batch: int = 3) -> Tensor:
 
 def run(fn: LogitsFn, start: Tensor, layout: TokenLayout, seed: int = 0, **config: Any) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
-    return decode(fn, start, passes(layout), layout.codebook_size, SamplingConfig(**config), generator)
+    settled = SamplingConfig(**{"temperature": 1.0, "choice_temperature": 8.0, **config})  # defaults may be tuned
+    return decode(fn, start, passes(layout), layout.codebook_size, settled, generator)
 
 
 def flat_logits(layout: TokenLayout) -> LogitsFn:

@@ -86,6 +86,11 @@ def test_a_crashed_run_resumes_to_the_same_bits(tmp_path: Path, average: float) 
     assert seen == list(range(11, 31))  # from the checkpoint of step 10
     assert same(whole.state, resumed.state)
     assert (whole.best_step, whole.best_loss) == (resumed.best_step, resumed.best_loss)
+    # the kept state may be an early one: the last weights, their average and the optimiser must agree as well
+    ends = [torch.load(tmp_path / name / "line-last.ckpt", weights_only=True) for name in ("whole", "cut")]
+    assert same(*(end["state_dict"] for end in ends))
+    moments = [end["optimizer_states"][0]["state"] for end in ends]
+    assert all(same(moments[0][i], moments[1][i]) for i in moments[0])
 
 
 def test_resuming_a_finished_run_trains_no_further(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import platform
 import time
@@ -36,6 +37,7 @@ def evaluate_arrays(
     seed: int = 0,
     n_seeds: int = 1,
     fcn_steps: int | None = None,
+    trained: dict[str, FCN] | None = None,
     progress: Progress = silent,
 ) -> Report:
     """Score synthetic series (N, C, T) against both real splits, beside the floor and the memoriser.
@@ -52,6 +54,8 @@ def evaluate_arrays(
         seed: of the FCNs (`seed`, `seed + 1`, ...), the kernels, the memoriser and the bootstrap.
         n_seeds: number of FCNs on each set; metrics are averaged over them.
         fcn_steps: optimisation steps of every FCN; None takes `default_steps` of the real training split.
+        trained: FCNs of earlier reports, kept by the caller: one that was trained on the same series with the same seed
+            and steps is not trained again, and new ones are put in.
         progress: told about each training and each metric.
 
     Raises:
@@ -77,7 +81,9 @@ def evaluate_arrays(
         reconstruction=NO_TOKENS if tokens is None else tokens.reconstruction,
     )
     steps = default_steps(len(real.X_train)) if fcn_steps is None else fcn_steps
-    trainer = _Trainer(steps=steps, seeds=range(seed, seed + n_seeds), progress=progress)
+    trainer = _Trainer(
+        steps=steps, seeds=range(seed, seed + n_seeds), trained={} if trained is None else trained, progress=progress
+    )
     with _timed(seconds, "train_on_real"):
         fcns = _train_on_real(real, trainer)
         features, probabilities = _fcn_views(fcns, series, rows)
@@ -156,6 +162,7 @@ class _Trainer:
 
     steps: int
     seeds: range
+    trained: dict[str, FCN]
     progress: Progress
 
     def train(self, X: NDArray, y: NDArray, name: str) -> list[FCN]:
@@ -166,8 +173,18 @@ class _Trainer:
             self.progress(name, len(fcns) * total + done, len(self.seeds) * total, note)
 
         for seed in self.seeds:
-            fcns.append(FCN(steps=self.steps, seed=seed).fit(X, y, progress=together))
+            key = _key(X, y, self.steps, seed)
+            if key not in self.trained:
+                self.trained[key] = FCN(steps=self.steps, seed=seed).fit(X, y, progress=together)
+            fcns.append(self.trained[key])
         return fcns
+
+
+def _key(X: NDArray, y: NDArray, steps: int, seed: int) -> str:
+    """Name of a training: the series, their labels, and what else decides its result."""
+    digest = hashlib.sha256(f"{X.shape} {steps} {seed} {y.tolist()}".encode())
+    digest.update(np.ascontiguousarray(X).tobytes())
+    return digest.hexdigest()
 
 
 def _train_on_real(real: RealData, trainer: _Trainer) -> list[FCN] | Absent:

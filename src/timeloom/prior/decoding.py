@@ -32,8 +32,8 @@ class SamplingConfig(Frozen):
 
     steps: int = Field(default=12, ge=1)
     fine_steps: int = Field(default=4, ge=1)
-    temperature: float = Field(default=1.0, gt=0)
-    choice_temperature: float = Field(default=8.0, ge=0)
+    temperature: float = Field(default=0.9, gt=0)
+    choice_temperature: float = Field(default=4.0, ge=0)
     order: Literal["confidence", "random"] = "confidence"
     mask_schedule: Literal["cosine", "linear", "square"] = "cosine"
     guidance_scale: float = Field(default=1.0, ge=0)

@@ -9,6 +9,7 @@ import torch
 
 from timeloom.checkpoint import write_json
 from timeloom.data import Dataset, match_label_type
+from timeloom.encoders import FCN
 from timeloom.errors import InputError
 from timeloom.evaluation import RealData, Report, TokenViews, evaluate_arrays, plot_samples
 from timeloom.progress import Progress, silent
@@ -26,6 +27,7 @@ def run(
     *,
     tokenizer: Tokenizer | None = None,
     seed: int = 0,
+    trained: dict[str, FCN] | None = None,
     progress: Progress = silent,
 ) -> Report:
     """Measure, and write `report.json` and `samples.png` (real beside synthetic, by class) into `out`.
@@ -37,6 +39,7 @@ def run(
         out: folder for the results.
         tokenizer: of the run that made the series, for the measures that rest on tokens.
         seed: source of all randomness.
+        trained: classifiers of earlier reports that need not be trained again, see `evaluate_arrays`.
         progress: told what is measured.
 
     Raises:
@@ -48,7 +51,7 @@ def run(
         y = np.array(match_label_type(list(y), data.classes))
     tokens = None if tokenizer is None else _token_views(tokenizer, data.X_train, data.X_test)
     real = RealData(data.X_train, data.y_train, data.X_test, data.y_test)
-    report = evaluate_arrays(real, X, y, tokens=tokens, seed=seed, progress=progress)
+    report = evaluate_arrays(real, X, y, tokens=tokens, seed=seed, trained=trained, progress=progress)
     write_json(out / REPORT, report.to_json())
     plot_samples(out / PICTURE, data.X_test, data.y_test, X, y)
     return report

@@ -35,14 +35,14 @@ class PriorTraining(OptimConfig):
             steps that the held-out loss found.
     """
 
-    steps: int = Field(default=3000, ge=1)
+    steps: int = Field(default=4000, ge=1)
     lr: float = Field(default=2e-3, gt=0)
     average: float = Field(default=0.99, ge=0, lt=1)
-    holdout: float = Field(default=0.15, ge=0, lt=1)
+    holdout: float = Field(default=0.1, ge=0, lt=1)
     judge_every: int = Field(default=100, ge=1)
     judge_repeats: int = Field(default=4, ge=1)
     patience: int = Field(default=10, ge=1)
-    refit_below: int = Field(default=1000, ge=0)
+    refit_below: int = Field(default=300, ge=0)
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class FrontConfig(Frozen):
         """Fill in every `auto` for series of `length` time points.
 
         Raises:
-            InputError: a window longer than the series, an odd window, a hop that leaves gaps, or band edges that do
+            InputError: a window longer than the series, an odd window, a hop that is too wide, or band edges that do
                 not increase within 1..n_fft/2.
         """
         if self.kind == "patch":
@@ -52,10 +52,8 @@ class FrontConfig(Frozen):
             raise InputError(
                 f"tokenizer.front.n_fft = {n_fft}: must be even, at least 4 and at most the series length {length}"
             )
-        if not 1 <= hop <= n_fft // 2:
-            raise InputError(
-                f"tokenizer.front.hop = {hop}: must be 1 to n_fft / 2 = {n_fft // 2}, or frames leave gaps"
-            )
+        if not 1 <= hop <= n_fft // 4:  # at n_fft / 2 the last points hang on the window's rim: their inverse is noise
+            raise InputError(f"tokenizer.front.hop = {hop}: must be 1 to n_fft / 4 = {n_fft // 4}")
         edges = (0, *self.bands, n_fft // 2 + 1)
         if any(a >= b for a, b in pairwise(edges)):
             raise InputError(f"tokenizer.front.bands = {self.bands}: edges must increase within 1..{n_fft // 2}")

@@ -154,9 +154,10 @@ class Tokenizer(nn.Module):
         super().__init__()
         self.config, self.spec = config.resolve(spec), spec
         self.front = FRONTS[self.config.front.kind](self.config.front, spec.n_channels, spec.length)
-        self.grids: Any = nn.ModuleList(Grid(f, self.front.n_frames, self.config) for f in self.front.band_features)
+        grids = [Grid(f, self.front.n_frames, self.config) for f in self.front.band_features]
+        self.grids: Any = nn.ModuleList(grids)
         self.layout = TokenLayout(
-            grids=tuple(int(grid.cells) for grid in self.grids),
+            grids=tuple(grid.cells for grid in grids),
             levels=self.config.quantizer.levels,
             codebook_size=int(self.config.quantizer.codebook_size),
         )

@@ -76,9 +76,13 @@ class TrainingModule(L.LightningModule):
         decayed = [p for name, p in named if p.ndim >= 2 and "codebook" not in name]
         plain = [p for name, p in named if p.ndim < 2 or "codebook" in name]
         groups = [{"params": decayed, "weight_decay": self.optim.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-        optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr=self.optim.lr, fused=True)
+        optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr=self.optim.lr, fused=self._fused())
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _fused(self) -> bool:
+        """The one-kernel AdamW is faster, and cannot scale or clip the gradients of 16-bit training."""
+        return self.trainer.precision == "32-true"
 
     def _rate(self, step: int) -> float:
         warm = min(1.0, (step + 1) / max(self.optim.warmup, 1))
