@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -93,6 +94,22 @@ def read_card(folder: Path, kind: str) -> dict[str, Any]:
             "again or install the version that wrote it"
         )
     return card
+
+
+@contextmanager
+def rebuilding(folder: Path) -> Iterator[None]:
+    """Build a model from its card: leaves the global random state alone, and blames the card for what does not fit.
+
+    Raises:
+        InputError: the card lacks an entry or holds an impossible one.
+    """
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    except InputError as error:
+        raise InputError(f"{folder / CARD}: {error}") from None
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{folder / CARD}: damaged, an entry is missing or of the wrong kind ({error})") from None
 
 
 def load_weights(folder: Path, model: nn.Module, card: dict[str, Any]) -> None:

@@ -160,12 +160,11 @@ def evaluate(
 @app.command()
 def info(run: Annotated[Path, typer.Argument(help="run folder of `timeloom train`")]) -> None:
     """Tell what a checkpoint is: data, classes, shapes, levels, sizes, versions."""
-    from timeloom.checkpoint import read_json
     from timeloom.stages import sample as stage
-    from timeloom.stages.train import RECORD, facts
+    from timeloom.stages.train import facts, read_record
 
     tokenizer, prior = stage.load(run)
-    for name, value in facts(tokenizer, prior, read_json(run / RECORD)).items():
+    for name, value in facts(tokenizer, prior, read_record(run)).items():
         print(f"{name:<20} {value}")
 
 

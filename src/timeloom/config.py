@@ -32,24 +32,33 @@ class Frozen(BaseModel):
 
 
 def _faults(cls: type[BaseModel], error: ValidationError) -> Iterator[str]:
+    messages: dict[str, list[str]] = {}
     for fault in error.errors():
-        key = ".".join(str(part) for part in fault["loc"])
+        known, key = _walk(cls, fault["loc"])
         if fault["type"] == "extra_forbidden":
-            known = _fields_at(cls, fault["loc"][:-1])
             near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
-            yield f"unknown key {key!r}: {hint}"
-        else:
-            at = f"{key} = {fault['input']!r}: " if key and not isinstance(fault["input"], dict | BaseModel) else ""
-            yield f"{at or (key and key + ': ')}{fault['msg'].removeprefix('Value error, ')}"
+            yield f"unknown key {'.'.join(map(str, fault['loc']))!r}: {hint}"
+            continue
+        value = "" if isinstance(fault["input"], dict | BaseModel) else f" = {fault['input']!r}"
+        messages.setdefault(key + value, []).append(fault["msg"].removeprefix("Value error, "))
+    for key, reasons in messages.items():
+        yield (f"{key}: " if key else "") + ", or ".join(dict.fromkeys(reasons))
 
 
-def _fields_at(cls: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+def _walk(cls: type[BaseModel], path: tuple[int | str, ...]) -> tuple[list[str], str]:
+    """Fields of the deepest section on the path, and the part of the path that is keys of a user's file."""
+    section: type[BaseModel] | None = cls
+    fields, keys = list(cls.model_fields), []
     for part in path:
-        annotation = cls.model_fields[str(part)].annotation
+        if section is None or part not in section.model_fields:
+            break
+        keys.append(str(part))
+        annotation = section.model_fields[str(part)].annotation
         options = [annotation, *get_args(annotation)]
-        cls = next(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))
-    return list(cls.model_fields)
+        section = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
+        fields = list(section.model_fields) if section else fields
+    return fields, ".".join(keys)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from timeloom.checkpoint import read_json
+from timeloom.checkpoint import write_json
 from timeloom.config import merge
 from timeloom.data import Dataset, check_series
 from timeloom.errors import InputError
@@ -104,7 +104,7 @@ class TimeSeriesGenerator(BaseEstimator):
             raise InputError(f"{out}: is a file, expected a folder")
         self.tokenizer_.save_pretrained(out / train.STAGES[0])
         self.prior_.save_pretrained(out / train.STAGES[1])
-        train.write_json(out / train.RECORD, self.record_)
+        write_json(out / train.RECORD, self.record_)
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
@@ -115,7 +115,7 @@ class TimeSeriesGenerator(BaseEstimator):
         """
         out = Path(folder)
         tokenizer_and_prior = sample.load(out)
-        record = read_json(out / train.RECORD)
+        record = train.read_record(out)
         generator = cls(config=record["config"], seed=record["config"]["seed"])
         generator.record_ = record
         generator._take(*tokenizer_and_prior)

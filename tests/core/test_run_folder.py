@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from core_helpers import sines, smoke
 
 from timeloom.errors import InputError
@@ -156,3 +157,85 @@ def test_a_damaged_record_is_named(copied: Path) -> None:
     for call in (lambda: train.saved_config(copied), lambda: run(copied, resume=True)):
         with pytest.raises(InputError, match=r"run\.json: damaged"):
             call()
+
+
+@pytest.mark.parametrize("stage", ["tokenizer", "prior"])
+def test_a_training_that_diverges_is_an_error_and_leaves_no_model(tmp_path: Path, stage: str) -> None:
+    wild = (f"{stage}_training.lr=1e30", f"{stage}_training.warmup=0")
+    with pytest.raises(InputError, match=rf"training diverged.*lower {stage}_training.lr = 1e\+30"):
+        run(tmp_path / "run", *wild)
+    assert not (tmp_path / "run" / stage).exists()
+
+
+def test_a_prior_for_other_data_is_refused_before_anything_is_lost(copied: Path) -> None:
+    before, record = contents(copied), (copied / "run.json").read_bytes()
+    with pytest.raises(InputError, match="was trained on sines"):
+        run(copied, data_seed=1, stages=("prior",), overwrite=True)
+    assert contents(copied) == before
+    assert (copied / "run.json").read_bytes() == record
+
+
+def test_a_prior_without_a_tokenizer_makes_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no tokenizer checkpoint here"):
+        run(tmp_path / "run", stages=("prior",))
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_record_keeps_what_the_tokenizer_was_made_with(copied: Path) -> None:
+    record, heard = run(copied, "tokenizer.hidden=8", stages=["prior"], overwrite=True)
+    assert heard == ["prior", "prior-refit"]
+    assert record["config"]["tokenizer"]["hidden"] == 16
+    assert set(record["stages"]) == {"tokenizer", "prior"}
+
+
+def test_a_new_tokenizer_takes_the_old_prior_with_it(copied: Path) -> None:
+    run(copied, seed=1, stages=("tokenizer",), overwrite=True)
+    assert not (copied / "prior").exists()
+
+
+def test_resuming_without_a_record_says_what_helps(copied: Path) -> None:
+    (copied / "run.json").unlink()
+    with pytest.raises(InputError, match=r"run\.json is missing, so only --overwrite helps"):
+        run(copied, resume=True)
+
+
+@pytest.mark.parametrize("stages", [("pior",), ()])
+def test_stages_that_do_not_exist(tmp_path: Path, stages: tuple[str, ...]) -> None:
+    with pytest.raises(InputError, match="expected one or both of"):
+        run(tmp_path / "run", stages=stages)
+
+
+@pytest.mark.parametrize(
+    ("part", "damage", "fault"),
+    [
+        ("tokenizer/config.json", lambda card: card.pop("data"), "config.json: damaged.*'data'"),
+        ("tokenizer/config.json", lambda card: card["data"].update(mean=[1, 2, 3]), "config.json: .*3 means"),
+        ("prior/config.json", lambda card: card["layout"].pop("levels"), "config.json: damaged.*levels"),
+        ("prior/config.json", lambda card: card.pop("n_classes"), "config.json: damaged.*n_classes"),
+    ],
+)
+def test_a_damaged_card_is_named(copied: Path, part: str, damage: Any, fault: str) -> None:
+    card = json.loads((copied / part).read_text(encoding="utf-8"))
+    damage(card)
+    (copied / part).write_text(json.dumps(card), encoding="utf-8")
+    with pytest.raises(InputError, match=fault):
+        sample.load(copied)
+
+
+def test_a_record_that_lacks_entries_is_named(copied: Path) -> None:
+    (copied / "run.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(InputError, match=r"run.json: damaged, it lacks config, data"):
+        run(copied, resume=True)
+
+
+def test_training_loading_and_sampling_leave_the_global_random_state_alone(tmp_path: Path) -> None:
+    before = torch.get_rng_state()
+    run(tmp_path / "run")
+    sample.run(*sample.load(tmp_path / "run"), 3, smoke().sampling)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_sixteen_bit_training_runs(tmp_path: Path) -> None:
+    run(tmp_path / "run", "trainer.precision=bf16-mixed")
+    made = sample.run(*sample.load(tmp_path / "run"), 3, smoke().sampling)
+    assert made.X.shape == (3, 1, 32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from timeloom.config import Frozen
 
@@ -31,3 +31,13 @@ class DataSpec(Frozen):
     std: tuple[float, ...]
     classes: tuple[int | str, ...] | None = None
     class_counts: tuple[int, ...] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> DataSpec:
+        if not len(self.mean) == len(self.std) == self.n_channels:
+            raise ValueError(f"{len(self.mean)} means and {len(self.std)} deviations for {self.n_channels} channels")
+        if min(self.std) <= 0:
+            raise ValueError(f"std = {self.std}: must be above 0")
+        if len(self.classes or ()) != len(self.class_counts or ()):
+            raise ValueError(f"{len(self.class_counts or ())} counts for {len(self.classes or ())} classes")
+        return self

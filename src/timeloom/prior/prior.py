@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from timeloom.checkpoint import load_weights, read_card, save_model
+from timeloom.checkpoint import load_weights, read_card, rebuilding, save_model
 from timeloom.config import Frozen
 from timeloom.errors import InputError
 from timeloom.prior.decoding import SamplingConfig, decode, guided
@@ -149,12 +149,13 @@ class Prior(nn.Module):
             InputError: the folder holds no prior that this version can read, or the tokenizer is a foreign one.
         """
         card = read_card(Path(folder), cls.kind)
-        if tokenizer is not None and tokenizer.fingerprint != card["tokenizer"]:
+        if tokenizer is not None and tokenizer.fingerprint != card.get("tokenizer"):
             raise InputError(
-                f"{folder}: this prior was trained on tokenizer {card['tokenizer']}, not on {tokenizer.fingerprint}; "
-                "train the prior again on this tokenizer"
+                f"{folder}: this prior was trained on tokenizer {card.get('tokenizer')}, not on "
+                f"{tokenizer.fingerprint}; train the prior again on this tokenizer"
             )
-        layout = TokenLayout(**{**card["layout"], "grids": tuple(card["layout"]["grids"])})
-        model = cls(PriorConfig.parse(card["config"]), layout, card["n_classes"], card["tokenizer"])
+        with rebuilding(Path(folder)):
+            layout = TokenLayout(**{**card["layout"], "grids": tuple(card["layout"]["grids"])})
+            model = cls(PriorConfig.parse(card["config"]), layout, card["n_classes"], card["tokenizer"])
         load_weights(Path(folder), model, card)
         return model.eval()

@@ -34,7 +34,7 @@ class RunConfig(Frozen):
         trainer: the engine.
     """
 
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**32)
     tokenizer: TokenizerConfig = TokenizerConfig()
     tokenizer_training: TokenizerTraining = TokenizerTraining()
     prior: PriorConfig = PriorConfig()

@@ -93,6 +93,8 @@ def run(
     Raises:
         InputError: n below 1, an unknown label, or guidance of a prior that never saw the null class.
     """
+    if not 0 <= seed < 2**32:
+        raise InputError(f"seed = {seed}: must be 0 to 2^32 - 1")
     if n < 1:
         raise InputError(f"n = {n}: at least 1 series")
     if config.guidance_scale != 1 and (prior.n_classes == 0 or prior.config.label_drop == 0):

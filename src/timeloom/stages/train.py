@@ -24,6 +24,7 @@ from timeloom.tokenizer.networks import parameter_count
 from timeloom.tokenizer.tokenizer import Tokenizer
 
 RECORD = "run.json"
+TOKENIZER_SECTIONS = ("tokenizer", "tokenizer_training")
 STAGES = (train_tokenizer.FOLDER, train_prior.FOLDER)
 
 
@@ -54,6 +55,14 @@ def run(
     Raises:
         InputError: `out` holds a run already, or one that does not fit to be resumed.
     """
+    unknown = set(stages) - set(STAGES)
+    if unknown or not stages:
+        raise InputError(f"stages = {list(stages)}: expected one or both of {list(STAGES)}")
+    stages = [stage for stage in STAGES if stage in stages]
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out}: is a file, expected a folder for the run")
+    if train_tokenizer.FOLDER not in stages:
+        train_prior.matching_tokenizer(data, out)
     record = _open(data, config, out, stages, resume, overwrite)
     shared = {"seed": config.seed, "resume": resume, "progress": progress}
     for stage in stages:
@@ -90,10 +99,23 @@ def saved_config(out: Path) -> RunConfig:
     Raises:
         InputError: `run.json` is missing, damaged, or of another version.
     """
+    try:
+        return RunConfig.parse(read_record(out)["config"])
+    except InputError as error:
+        raise InputError(str(error) if RECORD in str(error) else f"{out / RECORD}: {error}") from None
+
+
+def read_record(out: Path) -> dict[str, Any]:
+    """What `run.json` remembers of a run.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
     record = read_json(out / RECORD)
-    if not isinstance(record.get("config"), dict):
-        raise InputError(f"{out / RECORD}: damaged, it holds no configuration")
-    return RunConfig.parse(record["config"])
+    missing = {"timeloom", "config", "data", "stages", "versions"} - record.keys()
+    if missing:
+        raise InputError(f"{out / RECORD}: damaged, it lacks {', '.join(sorted(missing))}")
+    return record
 
 
 def facts(tokenizer: Tokenizer, prior: Prior, record: dict[str, Any]) -> dict[str, str]:
@@ -123,40 +145,46 @@ def facts(tokenizer: Tokenizer, prior: Prior, record: dict[str, Any]) -> dict[st
 def _open(
     data: Dataset, config: RunConfig, out: Path, stages: Sequence[str], resume: bool, overwrite: bool
 ) -> dict[str, Any]:
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out}: is a file, expected a folder for the run")
     wanted = config.model_dump(mode="json")
-    before = read_json(out / RECORD) if (out / RECORD).exists() else None
+    before = read_record(out) if (out / RECORD).exists() else None
     if resume and before is not None:
-        _check_same(before, wanted, data, out)
+        _check_same(before, wanted, data, out, stages)
         return before
     begun = [stage for stage in stages if (out / stage).exists() or list(out.glob(f"{stage}*-last.ckpt"))]
     if begun and not overwrite:
-        raise InputError(f"--out {out}: holds a {begun[0]} already; --resume goes on with it, --overwrite replaces it")
-    for stage in begun:
+        way = "its run.json is missing, so only --overwrite helps" if resume else "--resume goes on with it"
+        raise InputError(f"--out {out}: holds a {begun[0]} already; {way}, --overwrite replaces it")
+    # a prior is worth nothing without the tokenizer that it was trained on
+    for stage in STAGES[STAGES.index(stages[0]) :] if begun else ():
         shutil.rmtree(out / stage, ignore_errors=True)
         for checkpoint in out.glob(f"{stage}*-last.ckpt"):
             checkpoint.unlink()
-    record = {
+    record: dict[str, Any] = {
         "timeloom": __version__,
         "data": {"name": data.name, "fingerprint": data.fingerprint, "notes": list(data.notes)},
         "config": wanted,
         "stages": {},
         "versions": {"python": platform.python_version(), **{p: version(p) for p in ("torch", "lightning", "numpy")}},
     }
-    if before is not None and stages == (train_prior.FOLDER,):
+    if before is not None and train_tokenizer.FOLDER not in stages:
         record["stages"] = {k: v for k, v in before["stages"].items() if k not in stages}
+        for section in TOKENIZER_SECTIONS:  # what the tokenizer was made with, not what is asked now
+            record["config"][section] = before["config"][section]
     write_json(out / RECORD, record)
     return record
 
 
-def _check_same(before: dict[str, Any], wanted: dict[str, Any], data: Dataset, out: Path) -> None:
+def _check_same(
+    before: dict[str, Any], wanted: dict[str, Any], data: Dataset, out: Path, stages: Sequence[str]
+) -> None:
     if before["data"]["fingerprint"] != data.fingerprint:
         raise InputError(
             f"--resume {out}: was trained on {before['data']['name']}, which is other data than {data.name}"
         )
     for key, old, new in _differences(before["config"], wanted):
-        if not key.startswith("trainer."):
+        section = key.partition(".")[0]
+        finished = section in TOKENIZER_SECTIONS and train_tokenizer.FOLDER not in stages
+        if section != "trainer" and not finished:
             raise InputError(
                 f"--resume {out}: {key} was {old!r} when the run began and is {new!r} now; keep it the same"
             )

@@ -84,6 +84,21 @@ def class_indices(tokenizer: Tokenizer, y: np.ndarray | None, n: int) -> Tensor:
     return torch.tensor([place[label.item() if hasattr(label, "item") else label] for label in y])
 
 
+def matching_tokenizer(data: Dataset, out: Path) -> Tokenizer:
+    """The tokenizer of a run folder.
+
+    Raises:
+        InputError: there is none, or it was trained on other data.
+    """
+    tokenizer = Tokenizer.from_pretrained(out / train_tokenizer.FOLDER)
+    if tokenizer.spec.fingerprint != data.fingerprint:
+        raise InputError(
+            f"{out}: its tokenizer was trained on {tokenizer.spec.name} ({tokenizer.spec.fingerprint}), not on "
+            f"{data.name} ({data.fingerprint}); train the tokenizer on this data first"
+        )
+    return tokenizer
+
+
 def run(
     data: Dataset,
     config: PriorConfig,
@@ -104,12 +119,7 @@ def run(
         InputError: `out` holds no tokenizer, or one that was trained on other data.
     """
     start = time.perf_counter()
-    tokenizer = Tokenizer.from_pretrained(out / train_tokenizer.FOLDER)
-    if tokenizer.spec.fingerprint != data.fingerprint:
-        raise InputError(
-            f"{out}: its tokenizer was trained on {tokenizer.spec.name} ({tokenizer.spec.fingerprint}), not on "
-            f"{data.name} ({data.fingerprint}); train the tokenizer on this data first"
-        )
+    tokenizer = matching_tokenizer(data, out)
     n = len(data.X_train)
     tokens, labels = tokenize(tokenizer, data.X_train), class_indices(tokenizer, data.y_train, n)
     n_classes = len(tokenizer.spec.classes or ())
@@ -131,7 +141,8 @@ def run(
             result = fit("prior-refit", task, everything, again, trainer, out, **common)  # type: ignore[arg-type]
     else:
         result = fit("prior", task, everything, training, trainer, out, **common)  # type: ignore[arg-type]
-    prior = task.build()
+    with torch.random.fork_rng(devices=[]):
+        prior = task.build()
     prior.load_state_dict(result.state)
     prior.save_pretrained(out / FOLDER)
     return {"seconds": time.perf_counter() - start, **record}

@@ -92,7 +92,8 @@ def run(
     if not observed.all():
         batch["observed"] = torch.from_numpy(observed)
     result = fit("tokenizer", task, batch, training, trainer, out, seed=seed, resume=resume, progress=progress)
-    tokenizer = task.build()
+    with torch.random.fork_rng(devices=[]):
+        tokenizer = task.build()
     tokenizer.load_state_dict(result.state)
     tokenizer.save_pretrained(out / FOLDER)
     return {"seconds": time.perf_counter() - start, "steps": training.steps}

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from timeloom.checkpoint import fingerprint, load_weights, read_card, save_model
+from timeloom.checkpoint import fingerprint, load_weights, read_card, rebuilding, save_model
 from timeloom.config import Frozen
 from timeloom.data.spec import DataSpec
 from timeloom.errors import InputError
@@ -240,6 +240,7 @@ class Tokenizer(nn.Module):
             InputError: the folder holds no tokenizer that this version can read.
         """
         card = read_card(Path(folder), cls.kind)
-        model = cls(TokenizerConfig.parse(card["config"]), DataSpec.parse(card["data"]))
+        with rebuilding(Path(folder)):
+            model = cls(TokenizerConfig.parse(card["config"]), DataSpec.parse(card["data"]))
         load_weights(Path(folder), model, card)
         return model.eval()

@@ -116,7 +116,11 @@ def fit(
                 _run(trainer, module, last if last.exists() else None)
         finally:
             torch.set_num_threads(previous_threads)
-    return _result(_read(last), judged=judging is not None, averaged=bool(optim.average))
+    result = _result(_read(last), judged=judging is not None, averaged=bool(optim.average))
+    if result.best_step == 0 or not all(t.isfinite().all() for t in result.state.values()):
+        last.unlink()
+        raise InputError(f"{stage}: training diverged, its loss is not finite; lower {stage}_training.lr = {optim.lr}")
+    return result
 
 
 def _run(trainer: Trainer, module: TrainingModule, checkpoint: Path | None) -> None:

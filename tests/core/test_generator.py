@@ -1,0 +1,77 @@
+"""TimeSeriesGenerator: scikit-learn's habits, and the same series as the command line's models give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from core_helpers import sines
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+from timeloom import InputError, TimeSeriesGenerator
+
+DATA = sines()
+FEW = {"tokenizer_training": {"steps": 6}, "prior_training": {"steps": 6}}
+
+
+@pytest.fixture(scope="module")
+def fitted() -> TimeSeriesGenerator:
+    """Six steps of each stage: enough for every law but quality."""
+    return TimeSeriesGenerator("smoke", FEW).fit(DATA.X_train, DATA.y_train)
+
+
+def test_parameters_can_be_read_set_and_cloned(fitted: TimeSeriesGenerator) -> None:
+    assert fitted.get_params() == {"preset": "smoke", "config": FEW, "seed": 0, "verbose": False}
+    twin = clone(fitted).set_params(seed=3)
+    assert twin.seed == 3
+    assert not hasattr(twin, "prior_")
+    with pytest.raises(NotFittedError):
+        twin.sample(1)
+
+
+def test_sampling_is_shaped_seeded_and_labelled(fitted: TimeSeriesGenerator) -> None:
+    X, y = fitted.sample_labelled(10, match_labels=True)
+    assert X.shape == (10, 1, 32)
+    assert X.dtype == np.float32
+    assert sorted(y.tolist()) == ["fast"] * 6 + ["slow"] * 4
+    assert fitted.classes_.tolist() == ["fast", "slow"]
+    assert np.array_equal(fitted.sample(4, label="slow", seed=7), fitted.sample(4, label="slow", seed=7))
+    assert not np.array_equal(fitted.sample(4, seed=7), fitted.sample(4, seed=8))
+    assert set(fitted.sample_labelled(4, label="slow")[1].tolist()) == {"slow"}
+
+
+def test_save_and_load_give_the_same_series(fitted: TimeSeriesGenerator, tmp_path: Path) -> None:
+    fitted.save(tmp_path / "mine")
+    again = TimeSeriesGenerator.load(tmp_path / "mine")
+    assert np.array_equal(again.sample(5, seed=1), fitted.sample(5, seed=1))
+    assert again.classes_.tolist() == fitted.classes_.tolist()
+
+
+def test_fitting_again_on_a_loaded_one_repeats_the_training(fitted: TimeSeriesGenerator, tmp_path: Path) -> None:
+    fitted.save(tmp_path / "mine")
+    again = clone(TimeSeriesGenerator.load(tmp_path / "mine")).fit(DATA.X_train, DATA.y_train)
+    assert np.array_equal(again.sample(5, seed=1), fitted.sample(5, seed=1))
+
+
+def test_two_dimensions_and_no_labels_will_do() -> None:
+    plain = TimeSeriesGenerator("smoke", FEW).fit(DATA.X_train[:, 0])
+    X, y = plain.sample_labelled(3)
+    assert X.shape == (3, 1, 32)
+    assert y is None
+    assert plain.classes_ is None
+
+
+def test_faults_are_named(fitted: TimeSeriesGenerator, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="unknown key 'tokeniser': did you mean 'tokenizer'"):
+        TimeSeriesGenerator(config={"tokeniser": {}}).fit(DATA.X_train)
+    with pytest.raises(InputError, match=r"temprature.*temperature"):
+        fitted.sample(1, temprature=1.0)
+    with pytest.raises(InputError, match="slo"):
+        fitted.sample(1, label="slo")
+    with pytest.raises(InputError, match="no such run"):
+        TimeSeriesGenerator.load(tmp_path / "none")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="is a file"):
+        fitted.save(tmp_path / "file")
