@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from timeloom.encoders.fcn import FCN, default_steps
+from timeloom.encoders.fcn import FCN
 from timeloom.encoders.inputs import check_series
 from timeloom.encoders.rocket import Rocket
 from timeloom.errors import InputError
@@ -43,7 +43,7 @@ def evaluate_arrays(
     """Score synthetic series (N, C, T) against both real splits, beside the floor and the memoriser.
 
     FCNs are trained on the real training split (features, probabilities, train-on-real accuracy), on the synthetic
-    series and on the memoriser's (CAS), all for as many steps; ROCKET takes its scale from the real training split.
+    series and on the memoriser's (CAS), each for the steps that its number of series asks for; ROCKET takes its scale from the real training split.
     The memoriser draws training series with their labels again with replacement, as many as there are synthetic ones.
 
     Args:
@@ -53,7 +53,7 @@ def evaluate_arrays(
         tokens: what the tokenizer makes of the real series; without it three metrics are undefined.
         seed: of the FCNs (`seed`, `seed + 1`, ...), the kernels, the memoriser and the bootstrap.
         n_seeds: number of FCNs on each set; metrics are averaged over them.
-        fcn_steps: optimisation steps of every FCN; None takes `default_steps` of the real training split.
+        fcn_steps: optimisation steps of every FCN; None takes `default_steps` of the series it is trained on.
         trained: FCNs of earlier reports, kept by the caller: one that was trained on the same series with the same seed
             and steps is not trained again, and new ones are put in.
         progress: told about each training and each metric.
@@ -80,9 +80,11 @@ def evaluate_arrays(
         memoriser=real.X_train[rows],
         reconstruction=NO_TOKENS if tokens is None else tokens.reconstruction,
     )
-    steps = default_steps(len(real.X_train)) if fcn_steps is None else fcn_steps
     trainer = _Trainer(
-        steps=steps, seeds=range(seed, seed + n_seeds), trained={} if trained is None else trained, progress=progress
+        steps=fcn_steps,
+        seeds=range(seed, seed + n_seeds),
+        trained={} if trained is None else trained,
+        progress=progress,
     )
     with _timed(seconds, "train_on_real"):
         fcns = _train_on_real(real, trainer)
@@ -160,7 +162,7 @@ def _check_synthetic_labels(y: ArrayLike | None, n_cases: int, y_train: NDArray 
 class _Trainer:
     """How every FCN of a report is trained."""
 
-    steps: int
+    steps: int | None
     seeds: range
     trained: dict[str, FCN]
     progress: Progress
@@ -180,7 +182,7 @@ class _Trainer:
         return fcns
 
 
-def _key(X: NDArray, y: NDArray, steps: int, seed: int) -> str:
+def _key(X: NDArray, y: NDArray, steps: int | None, seed: int) -> str:
     """Name of a training: the series, their labels, and what else decides its result."""
     digest = hashlib.sha256(f"{X.shape} {steps} {seed} {y.tolist()}".encode())
     digest.update(np.ascontiguousarray(X).tobytes())
