@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from timeloom.encoders.inputs import SeriesScaler, check_series, fill_missing
+from timeloom.data.missing import fill_missing
+from timeloom.encoders.inputs import SeriesScaler, check_series
 from timeloom.errors import InputError
 
 NAN = np.nan
@@ -13,13 +14,15 @@ NAN = np.nan
 
 def test_gaps_are_interpolated_and_ends_held() -> None:
     series = np.array([[[NAN, 1.0, NAN, NAN, 4.0, NAN]]], dtype=np.float32)
-    np.testing.assert_allclose(fill_missing(series), [[[1.0, 1.0, 2.0, 3.0, 4.0, 4.0]]])
+    filled, observed = fill_missing(series)
+    np.testing.assert_array_equal(observed, ~np.isnan(series))
+    np.testing.assert_allclose(filled, [[[1.0, 1.0, 2.0, 3.0, 4.0, 4.0]]])
 
 
 def test_a_channel_without_a_value_becomes_zero_and_the_input_stays() -> None:
     series = np.full((1, 2, 3), NAN, dtype=np.float32)
     series[0, 1] = 5.0
-    np.testing.assert_array_equal(fill_missing(series), [[[0, 0, 0], [5, 5, 5]]])
+    np.testing.assert_array_equal(fill_missing(series)[0], [[[0, 0, 0], [5, 5, 5]]])
     assert np.isnan(series[0, 0]).all()
 
 
@@ -32,7 +35,7 @@ def test_scaling_gives_mean_0_and_deviation_1_for_each_channel() -> None:
 
 def test_missing_values_take_no_part_in_the_statistics() -> None:
     series = np.array([[[1.0, NAN, 3.0]], [[NAN, 5.0, 7.0]]])
-    scaler = SeriesScaler.fit(series)
+    scaler = SeriesScaler.fit(series).scaler
     np.testing.assert_allclose(scaler.mean, [4.0])
     np.testing.assert_allclose(scaler.std, [np.sqrt(5.0)])
 
@@ -40,7 +43,7 @@ def test_missing_values_take_no_part_in_the_statistics() -> None:
 @pytest.mark.parametrize("level", [0.0, 0.1, 1e6])
 def test_a_constant_channel_is_centred_and_not_divided(level: float) -> None:
     scaler = SeriesScaler.fit(np.full((3, 1, 4), level))
-    np.testing.assert_array_equal(scaler.std, [1.0])
+    np.testing.assert_array_equal(scaler.scaler.std, [1.0])
     np.testing.assert_allclose(scaler.transform(np.full((1, 1, 4), level + 2.0)), 2.0, rtol=1e-6)
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from timeloom.data.missing import fill_missing
+from timeloom.data.scaling import Scaler
 from timeloom.errors import InputError
 
 
@@ -30,50 +32,23 @@ def check_series(X: ArrayLike, name: str = "X") -> NDArray[np.float32]:
     return series
 
 
-def fill_missing(X: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Series (N, C, T) whose NaN are interpolated linearly along time, the ends held constant.
-
-    A channel of a case without a single value becomes 0, which after scaling is the training mean. The input is
-    returned as it is where nothing is missing.
-    """
-    missing = np.isnan(X)
-    if not missing.any():
-        return X
-    filled = X.copy()
-    steps = np.arange(X.shape[2])
-    for case, channel in np.argwhere(missing.any(axis=2)):
-        gap = missing[case, channel]
-        row = filled[case, channel]
-        row[gap] = 0.0 if gap.all() else np.interp(steps[gap], steps[~gap], row[~gap])
-    return filled
-
-
 @dataclass(frozen=True)
 class SeriesScaler:
-    """Mean and standard deviation of each channel over the training cases and times.
+    """Scales series by the training series' statistics and fills what is missing.
 
     Attributes:
-        mean: (C,), in the units of the data; 0 for a channel without a value.
-        std: (C,), in the units of the data; 1 for a constant channel, so that scaling never divides by zero.
+        scaler: mean and deviation of each channel over the training series.
         n_timepoints: the length of the training series.
     """
 
-    mean: NDArray[np.float64]
-    std: NDArray[np.float64]
+    scaler: Scaler
     n_timepoints: int
 
     @classmethod
     def fit(cls, X: ArrayLike) -> SeriesScaler:
         """Statistics of the training series (N, C, T); missing values take no part."""
-        series = check_series(X).astype(np.float64)
-        seen = ~np.isnan(series)
-        counts = np.maximum(seen.sum(axis=(0, 2)), 1)
-        mean = np.where(seen, series, 0.0).sum(axis=(0, 2)) / counts
-        deviations = np.where(seen, series - mean[:, None], 0.0)
-        std = np.sqrt((deviations**2).sum(axis=(0, 2)) / counts)
-        # Rounding leaves a constant channel a standard deviation of the order of its value times the float precision.
-        constant = std <= 1e-6 * np.abs(mean)
-        return cls(mean=mean, std=np.where(constant | (std == 0), 1.0, std), n_timepoints=series.shape[2])
+        series = check_series(X)
+        return cls(Scaler.fit(series), series.shape[2])
 
     def transform(self, X: ArrayLike) -> NDArray[np.float32]:
         """Series (N, C, T), scaled to training mean 0 and deviation 1 per channel, missing values interpolated.
@@ -82,11 +57,10 @@ class SeriesScaler:
             InputError: another number of channels or another length than the training series.
         """
         series = check_series(X)
-        expected = (len(self.mean), self.n_timepoints)
+        expected = (len(self.scaler.mean), self.n_timepoints)
         if series.shape[1:] != expected:
             raise InputError(
                 f"X has {series.shape[1]} channels of length {series.shape[2]}; "
                 f"allowed: {expected[0]} channels of length {expected[1]}, as in the training series"
             )
-        scaled = (series.astype(np.float64) - self.mean[:, None]) / self.std[:, None]
-        return fill_missing(scaled.astype(np.float32))
+        return fill_missing(self.scaler.transform(series))[0]

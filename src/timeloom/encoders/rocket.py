@@ -68,7 +68,7 @@ class Rocket:
         n_timepoints = self._scaler.n_timepoints
         if n_timepoints < 2:
             raise InputError(f"X has series of length {n_timepoints}; allowed: at least 2 for convolutions along time")
-        self._groups = draw_kernels(self.n_kernels, len(self._scaler.mean), n_timepoints, self.seed)
+        self._groups = draw_kernels(self.n_kernels, len(self._scaler.scaler.mean), n_timepoints, self.seed)
         progress("draw ROCKET kernels", 1, 1)
         return self
 

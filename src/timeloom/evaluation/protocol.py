@@ -43,8 +43,9 @@ def evaluate_arrays(
     """Score synthetic series (N, C, T) against both real splits, beside the floor and the memoriser.
 
     FCNs are trained on the real training split (features, probabilities, train-on-real accuracy), on the synthetic
-    series and on the memoriser's (CAS), each for the steps that its number of series asks for; ROCKET takes its scale from the real training split.
-    The memoriser draws training series with their labels again with replacement, as many as there are synthetic ones.
+    series and on the memoriser's (CAS), each for the steps that its number of series asks for; ROCKET takes its scale
+    from the real training split. The memoriser draws training series with their labels again with replacement, as many
+    as there are synthetic ones.
 
     Args:
         real: both real splits.
