@@ -31,8 +31,9 @@ class PriorTraining(OptimConfig):
         judge_every: steps between two looks at the held-out loss.
         judge_repeats: mask draws in each look.
         patience: looks without a better held-out loss after which training stops.
-        refit_below: data sets smaller than this are trained a second time on all their series, for the best number of
-            steps that the held-out loss found.
+        refit_below: data sets smaller than this are trained a second time on all their series, for the number of steps
+            that the held-out loss found, times `refit_factor`.
+        refit_factor: the held-out loss of a handful of series turns before the sample quality does; more copies, too.
     """
 
     steps: int = Field(default=4000, ge=1)
@@ -43,6 +44,7 @@ class PriorTraining(OptimConfig):
     judge_repeats: int = Field(default=4, ge=1)
     patience: int = Field(default=10, ge=1)
     refit_below: int = Field(default=300, ge=0)
+    refit_factor: float = Field(default=1.5, gt=0)
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ def run(
         assert result.best_loss is not None
         record |= {"best_step": result.best_step, "held_out_nll": result.best_loss}
         if n < training.refit_below:
-            again = training.model_copy(update={"steps": result.best_step})
+            again = training.model_copy(update={"steps": max(round(training.refit_factor * result.best_step), 1)})
             result = fit("prior-refit", task, everything, again, trainer, out, **common)  # type: ignore[arg-type]
     else:
         result = fit("prior", task, everything, training, trainer, out, **common)  # type: ignore[arg-type]
