@@ -189,7 +189,7 @@ def datasets() -> None:
 def _load(source: str) -> Dataset:
     from timeloom import data
 
-    loaded = data.load(source)
+    loaded = data.load(source).with_test_split()
     for note in loaded.notes:
         print(f"{loaded.name}: {note}", file=sys.stderr)
     return loaded
@@ -210,6 +210,10 @@ def _train(
     from timeloom.stages import run_config
     from timeloom.stages import train as stage
 
+    if resume and overwrite:
+        raise InputError(
+            "--resume and --overwrite: one goes on with the run, the other throws it away; give one of them"
+        )
     config = run_config.build(preset, config_file, overrides or (), seed=seed)
     data = _load(source)
     try:
@@ -223,7 +227,7 @@ def _train(
         done = record["stages"][name]
         best = f", best at step {done['best_step']}" if "best_step" in done else ""
         print(f"{name:<10} {done['seconds']:7.1f} s, {done['steps']} steps{best}")
-    print(f"{out}" + ("" if "prior" in record["stages"] else f": next, timeloom train-prior {source} --out {out}"))
+    print(f"{out}" + ("" if "prior" in record["stages"] else ": next, timeloom train-prior with the same arguments"))
 
 
 def main() -> None:

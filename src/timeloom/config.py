@@ -89,7 +89,7 @@ def parse_override(text: str) -> dict[str, Any]:
     key, equals, raw = text.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(parts):
-        raise InputError(f"--set {text!r}: expected KEY.KEY=VALUE, such as prior.layers=4")
+        raise InputError(f"--set {text!r}: expected KEY.KEY=VALUE, such as prior_training.steps=500")
     try:
         value = yaml.safe_load(raw)
         if isinstance(value, str):  # YAML 1.1 reads 1e-3 as text, Python as a number

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,6 +20,8 @@ from timeloom.prior.decoding import SamplingConfig
 from timeloom.progress import RichProgress, silent
 from timeloom.stages import run_config, sample, train
 from timeloom.stages.run_config import RunConfig
+
+Label = int | str | Sequence[int | str] | None
 
 
 class TimeSeriesGenerator(BaseEstimator):
@@ -66,13 +68,13 @@ class TimeSeriesGenerator(BaseEstimator):
         return self
 
     def sample(
-        self, n: int = 1, label: int | str | None = None, *, seed: int = 0, match_labels: bool = False, **decoding: Any
+        self, n: int = 1, label: Label = None, *, seed: int = 0, match_labels: bool = False, **decoding: Any
     ) -> np.ndarray:
         """New series (n, C, T), float32, in the unit of the training data.
 
         Args:
             n: how many.
-            label: only this class; None draws classes as often as they occur in the training data.
+            label: only this class, or these in equal parts; None draws classes as often as in the training data.
             seed: the same seed gives the same series.
             match_labels: class proportions of the training data exactly, not by chance.
             **decoding: `steps`, `temperature`, `choice_temperature`, `guidance_scale`, ... as in the YAML.
@@ -83,12 +85,12 @@ class TimeSeriesGenerator(BaseEstimator):
         return self.sample_labelled(n, label, seed=seed, match_labels=match_labels, **decoding)[0]
 
     def sample_labelled(
-        self, n: int = 1, label: int | str | None = None, *, seed: int = 0, match_labels: bool = False, **decoding: Any
+        self, n: int = 1, label: Label = None, *, seed: int = 0, match_labels: bool = False, **decoding: Any
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Like `sample`, and the label of each series (n,) beside it (None without labels)."""
         check_is_fitted(self, "prior_")
         config = SamplingConfig.parse(merge(self.sampling_.model_dump(), decoding))
-        labels = None if label is None else [label]
+        labels = [label] if isinstance(label, int | str | np.generic) else None if label is None else list(label)
         made = sample.run(self.tokenizer_, self.prior_, n, config, labels=labels, match_labels=match_labels, seed=seed)
         return made.X, made.y
 

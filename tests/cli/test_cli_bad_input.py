@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import waves
+from cli_helpers import waves
 
 
 def refused(outcome, *facts: object) -> None:
@@ -187,6 +187,33 @@ def test_evaluate_series_of_another_shape(timeloom, wave_file: Path, tmp_path: P
     np.save(tmp_path / "short.npy", X[..., :20])
     refused(timeloom("evaluate", wave_file, tmp_path / "short.npy", "--out", tmp_path / "report"), "20", "32")
     assert not (tmp_path / "report").exists()
+
+
+def test_evaluate_a_run_of_other_data(timeloom, wave_run: Path, tmp_path: Path) -> None:
+    """Also what swapped arguments look like."""
+    other = save(tmp_path / "other.npz", X=waves(30, seed=5)[0], y=waves(30)[1])
+    outcome = timeloom("evaluate", other, other, "--run", wave_run, "--out", tmp_path / "report")
+    refused(outcome, "--run", "was trained on waves", "other")
+    assert not (tmp_path / "report").exists()
+
+
+def test_a_run_without_a_prior(timeloom, copied: Path, tmp_path: Path) -> None:
+    shutil.rmtree(copied / "prior")
+    refused(timeloom("sample", copied, "--out", tmp_path / "new.npz"), "no prior yet", "train-prior")
+    refused(timeloom("info", tmp_path), "no run folder")
+
+
+def test_contradictions(timeloom, wave_run: Path, wave_file: Path, tmp_path: Path) -> None:
+    refused(timeloom("train", wave_file, "--out", wave_run, "--resume", "--overwrite"), "--resume", "--overwrite")
+    both = ["--label", "fast", "--match-labels"]
+    refused(timeloom("sample", wave_run, "--out", tmp_path / "new.npz", *both), "--label", "--match-labels")
+
+
+def test_a_stray_column(timeloom, tmp_path: Path) -> None:
+    rows = ["id,label," + ",".join(f"t{i}" for i in range(9))]
+    rows += [f"{i},{'ab'[i % 2]}," + ",".join(["0.5"] * 9) for i in range(8)]
+    (tmp_path / "id.csv").write_text("\n".join(rows))
+    refused(timeloom("train", tmp_path / "id.csv", "--out", tmp_path / "run"), "id.csv", "'id'", "time points")
 
 
 def test_evaluate_unknown_labels(timeloom, wave_file: Path, tmp_path: Path) -> None:

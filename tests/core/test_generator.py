@@ -39,6 +39,7 @@ def test_sampling_is_shaped_seeded_and_labelled(fitted: TimeSeriesGenerator) -> 
     assert fitted.classes_.tolist() == ["fast", "slow"]
     assert np.array_equal(fitted.sample(4, label="slow", seed=7), fitted.sample(4, label="slow", seed=7))
     assert not np.array_equal(fitted.sample(4, seed=7), fitted.sample(4, seed=8))
+    assert fitted.sample_labelled(4, label=["slow", "fast"])[1].tolist() == ["slow", "slow", "fast", "fast"]
     assert set(fitted.sample_labelled(4, label="slow")[1].tolist()) == {"slow"}
 
 

@@ -15,6 +15,7 @@ from timeloom.errors import InputError
 
 LABEL_COLUMNS = ("label", "class", "target", "y")
 _UNNAMED = "the first column has no name: taken as row numbers and left out"
+_NUMBERED = re.compile(r"(.*?)(\d+)")
 _CHANNEL_TIME = re.compile(r"c(\d+)_t(\d+)", re.IGNORECASE)
 _Rows = list[tuple[int, list[str]]]
 
@@ -136,6 +137,7 @@ def _layout(path: Path, head: list[str]) -> _Layout:
     grid = {(int(m[1]), int(m[2])): i for i, m in matches.items() if m}
     label = labels[0] if labels else None
     if not grid:
+        _check_one_series(path, [names[i] for i in values])
         return _Layout(label, values, (1, len(values)), notes)
     if len(grid) < len(values):
         odd = next(names[i] for i in values if i not in grid.values())
@@ -145,6 +147,18 @@ def _layout(path: Path, head: list[str]) -> _Layout:
         if key not in grid:
             raise InputError(f"{path}: column c{key[0]}_t{key[1]} is missing; each channel needs the same time points")
     return _Layout(label, [grid[c, t] for c in channels for t in times], (len(channels), len(times)), notes)
+
+
+def _check_one_series(path: Path, names: list[str]) -> None:
+    """Refuse a stray column, such as an id, among columns that are plainly numbered time points."""
+    numbered = [match[1] for name in names if (match := _NUMBERED.fullmatch(name))]
+    common = max(set(numbered), key=numbered.count, default=None)
+    strays = [n for n in names if not ((match := _NUMBERED.fullmatch(n)) and match[1] == common)]
+    if strays and len(strays) < len(names) / 4:
+        raise InputError(
+            f"{path}: column {strays[0]!r} is not numbered like the other time points; remove it, or call it "
+            f"{LABEL_COLUMNS[0]!r} if it holds the labels"
+        )
 
 
 def _values(path: Path, line: int, cells: list[str], layout: _Layout, names: list[str]) -> np.ndarray:

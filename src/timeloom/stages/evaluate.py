@@ -43,12 +43,24 @@ def run(
         progress: told what is measured.
 
     Raises:
-        InputError: shapes or labels do not fit the data, or the tokenizer is for series of another shape.
+        InputError: shapes or labels do not fit the data, or the tokenizer was trained on another training split.
     """
     data = data.with_test_split()
     assert data.X_test is not None
+    if X.shape[1:] != data.X_test.shape[1:]:
+        raise InputError(
+            f"the synthetic series have (channels, length) = {X.shape[1:]}, {data.name} has {data.X_test.shape[1:]}"
+        )
     if y is not None and data.classes is not None:
-        y = np.array(match_label_type(list(y), data.classes))
+        try:
+            y = np.array(match_label_type(list(y), data.classes))
+        except InputError as error:
+            raise InputError(f"labels of the synthetic series: {error}, as in {data.name}") from None
+    if tokenizer is not None and tokenizer.spec.fingerprint != data.fingerprint:
+        raise InputError(
+            f"--run: was trained on {tokenizer.spec.name} ({tokenizer.spec.fingerprint}), not on the training split "
+            f"of {data.name} ({data.fingerprint}); give the data it was trained on, or leave --run out"
+        )
     tokens = None if tokenizer is None else _token_views(tokenizer, data.X_train, data.X_test)
     real = RealData(data.X_train, data.y_train, data.X_test, data.y_test)
     report = evaluate_arrays(real, X, y, tokens=tokens, seed=seed, trained=trained, progress=progress)
@@ -58,9 +70,6 @@ def run(
 
 
 def _token_views(tokenizer: Tokenizer, train: np.ndarray, test: np.ndarray) -> TokenViews:
-    expected = (tokenizer.spec.n_channels, tokenizer.spec.length)
-    if test.shape[1:] != expected:
-        raise InputError(f"--run: its tokenizer takes (channels, length) = {expected}, the data has {test.shape[1:]}")
     tokens = tokenize(tokenizer, test)
     reconstruction = torch.cat([tokenizer.decode(part) for part in tokens.split(256)])
     return TokenViews(

@@ -44,7 +44,13 @@ def load(out: Path) -> tuple[Tokenizer, Prior]:
     """
     if not out.exists():
         raise InputError(f"{out}: no such run; `timeloom train DATA --out {out}` makes it")
+    if not (out / train_tokenizer.FOLDER).exists():
+        raise InputError(f"{out}: is no run folder, it holds no {train_tokenizer.FOLDER}; `timeloom train` makes one")
     tokenizer = Tokenizer.from_pretrained(out / train_tokenizer.FOLDER)
+    if not (out / train_prior.FOLDER).exists():
+        raise InputError(
+            f"{out}: holds a tokenizer, but no prior yet; `timeloom train-prior DATA --out {out}` trains it"
+        )
     return tokenizer, Prior.from_pretrained(out / train_prior.FOLDER, tokenizer)
 
 
@@ -68,6 +74,10 @@ def choose_classes(
         if labels or match:
             raise InputError("this run was trained without labels, so it cannot sample by class")
         return np.zeros(n, dtype=np.int64)
+    if labels and match:
+        raise InputError(
+            "--label and --match-labels: the one asks for some classes, the other for all; give one of them"
+        )
     if labels:
         wanted = match_label_type(list(labels), classes)
         place = {label: i for i, label in enumerate(classes)}

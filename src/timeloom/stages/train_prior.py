@@ -44,7 +44,7 @@ class PriorTraining(OptimConfig):
     judge_repeats: int = Field(default=4, ge=1)
     patience: int = Field(default=10, ge=1)
     refit_below: int = Field(default=300, ge=0)
-    refit_factor: float = Field(default=1.5, gt=0)
+    refit_factor: float = Field(default=2.0, gt=0)
 
 
 @dataclass(frozen=True)
