@@ -15,12 +15,13 @@ from cli_helpers import waves
 
 
 def refused(outcome, *facts: object) -> None:
-    """Status 2 and one line that holds every fact."""
+    """Status 2 and one line that holds every fact, after what was noted of the data, if anything."""
     assert outcome.code == 2, outcome
-    lines = outcome.err.strip().splitlines()
-    assert len(lines) == 1, outcome.err
+    *notes, line = outcome.err.strip().splitlines()
+    assert all(note.endswith("20 % were held out, seed 0") for note in notes), outcome.err
+    assert line.startswith("timeloom: ")
     for fact in facts:
-        assert str(fact) in lines[0], f"{fact!r} not in {lines[0]!r}"
+        assert str(fact) in line, f"{fact!r} not in {line!r}"
 
 
 def save(path: Path, **arrays: np.ndarray) -> Path:

@@ -285,5 +285,5 @@ def test_a_missing_or_unfinished_run_is_named(tmp_path: Path) -> None:
         sample.load(tmp_path / "nowhere")
     config, data = smoke(*FAST), sines()
     train_tokenizer.run(data, config.tokenizer, config.tokenizer_training, config.trainer, tmp_path)
-    with pytest.raises(InputError, match="no prior checkpoint here"):
+    with pytest.raises(InputError, match="no prior yet"):
         sample.load(tmp_path)

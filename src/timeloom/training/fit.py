@@ -7,7 +7,6 @@ begins, for it takes seconds to load.
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import warnings
@@ -92,7 +91,7 @@ def fit(
     Raises:
         InputError: a setting that this machine cannot run, or a damaged checkpoint.
     """
-    from timeloom.training.module import TrainingModule
+    from timeloom.training.module import TrainingModule, hush
 
     last = folder / f"{stage}-last.ckpt"
     world = trainer_config.devices * trainer_config.num_nodes
@@ -103,11 +102,7 @@ def fit(
     module = TrainingModule(task, data, optim, judging, seed, trainer_config.compile, trainer_config.log_every)
     previous_threads = torch.get_num_threads()
     with warnings.catch_warnings(), torch.random.fork_rng():
-        # advice about data-loading workers and log folders, which does not apply to data held in memory
-        warnings.filterwarnings("ignore", module="lightning.*")
-        warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
-        for name in ("lightning.pytorch", "lightning.fabric"):
-            logging.getLogger(name).setLevel(logging.ERROR)
+        hush()
         if trainer_config.threads is not None:
             torch.set_num_threads(trainer_config.threads)
         try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,14 @@ from timeloom.progress import Progress
 from timeloom.training.batches import Batch, Rows, StepBatches, as_is, step_seed
 from timeloom.training.config import OptimConfig
 from timeloom.training.task import Judging, Task, combine
+
+
+def hush() -> None:
+    """Keep the engine's advice (loader workers, log folders, old names in torch) from the user, who can do nothing."""
+    warnings.filterwarnings("ignore", module="lightning.*")
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 class TrainingModule(L.LightningModule):
@@ -39,6 +49,11 @@ class TrainingModule(L.LightningModule):
         self.best_step: Tensor
         self.register_buffer("finished", torch.tensor(False))
         self.finished: Tensor
+
+    def setup(self, stage: str) -> None:
+        """A spawned worker has the default warnings and loggers again."""
+        if self.trainer.world_size > 1:
+            hush()
 
     def configure_model(self) -> None:
         """Build the model here: a process group exists by now, which the codebooks must see."""
