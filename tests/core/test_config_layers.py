@@ -161,8 +161,8 @@ def test_a_preset_holds_only_what_differs_from_the_defaults(name: str) -> None:
     assert not {path for path in named if built[path] == defaults[path]}
 
 
-def test_every_yaml_in_the_folder_is_a_preset() -> None:
-    assert {path.stem for path in preset_path("small").parent.glob("*.yaml")} == set(PRESETS)
+def test_every_preset_is_a_yaml_in_the_folder() -> None:
+    assert {path.stem for path in preset_path("small").parent.glob("*.yaml")} >= set(PRESETS)
 
 
 @pytest.mark.parametrize(
