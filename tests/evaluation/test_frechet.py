@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from timeloom.errors import InputError
-from timeloom.evaluation.bootstrap import centred_interval
-from timeloom.evaluation.frechet import frechet_distance, frechet_replicates
+from timeloom.evaluation.measures.bootstrap import centred_interval
+from timeloom.evaluation.measures.frechet import frechet_distance, frechet_replicates
 
 
 def correlated(n: int, width: int, seed: int) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from timeloom.errors import InputError
 from timeloom.evaluation import bootstrap_interval, copy_share, inception_score, perplexity, usage
-from timeloom.evaluation.copying import nearest_distances
+from timeloom.evaluation.measures.copying import nearest_distances
 
 # ---- inception score
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from timeloom.evaluation.bootstrap import bootstrap_interval
-from timeloom.evaluation.copying import copy_share
 from timeloom.evaluation.evidence import RealData, TokenViews
-from timeloom.evaluation.frechet import frechet_distance
-from timeloom.evaluation.inception import inception_score
+from timeloom.evaluation.measures.bootstrap import bootstrap_interval
+from timeloom.evaluation.measures.copying import copy_share
+from timeloom.evaluation.measures.frechet import frechet_distance
+from timeloom.evaluation.measures.inception import inception_score
+from timeloom.evaluation.measures.tokens import perplexity, usage
 from timeloom.evaluation.metrics import METRICS, Measure
 from timeloom.evaluation.plots import plot_samples
 from timeloom.evaluation.protocol import evaluate_arrays
 from timeloom.evaluation.report import Report, format_table
-from timeloom.evaluation.tokens import perplexity, usage
 
 __all__ = [
     "METRICS",

@@ -9,12 +9,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from timeloom.evaluation.bootstrap import bootstrap_interval, centred_interval
-from timeloom.evaluation.copying import copy_share, is_copy
 from timeloom.evaluation.evidence import Absent, Evidence, Views
-from timeloom.evaluation.frechet import frechet_distance, frechet_replicates
-from timeloom.evaluation.inception import inception_score
-from timeloom.evaluation.tokens import perplexity, usage
+from timeloom.evaluation.measures.bootstrap import bootstrap_interval, centred_interval
+from timeloom.evaluation.measures.copying import copy_share, is_copy
+from timeloom.evaluation.measures.frechet import frechet_distance, frechet_replicates
+from timeloom.evaluation.measures.inception import inception_score
+from timeloom.evaluation.measures.tokens import perplexity, usage
 
 Better = Literal["lower", "higher"]
 Interval = tuple[float, float]

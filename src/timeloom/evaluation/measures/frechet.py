@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from timeloom.evaluation.inputs import check_pair
+from timeloom.evaluation.measures.inputs import check_pair
 
 BOOTSTRAP_WIDTH = 128
 
