@@ -8,10 +8,10 @@ from timeloom.evaluation.measures.copying import copy_share
 from timeloom.evaluation.measures.frechet import frechet_distance
 from timeloom.evaluation.measures.inception import inception_score
 from timeloom.evaluation.measures.tokens import perplexity, usage
-from timeloom.evaluation.metrics import METRICS, Measure
+from timeloom.evaluation.metrics import METRICS
 from timeloom.evaluation.plots import plot_samples
 from timeloom.evaluation.protocol import evaluate_arrays
-from timeloom.evaluation.report import Report, format_table
+from timeloom.evaluation.report import Measure, Report, format_table
 
 __all__ = [
     "METRICS",

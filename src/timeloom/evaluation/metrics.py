@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,35 +13,12 @@ from timeloom.evaluation.measures.copying import copy_share, is_copy
 from timeloom.evaluation.measures.frechet import frechet_distance, frechet_replicates
 from timeloom.evaluation.measures.inception import inception_score
 from timeloom.evaluation.measures.tokens import perplexity, usage
-
-Better = Literal["lower", "higher"]
-Interval = tuple[float, float]
+from timeloom.evaluation.report import Better, Interval, Measure
 
 N_BOOT = 200
 # A replicate of the Frechet distance costs a moment sum and an eigenvalue problem.
 N_BOOT_FRECHET = 100
 NO_MEMORISER_OF_A_TOKENIZER = "memoriser: the tokenizer is scored, not the synthetic series"
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One line of a report.
-
-    Attributes:
-        value: of what is evaluated; None where it is not defined.
-        floor: of real series in the same place (which sets, each metric says).
-        memoriser: of training series drawn again with replacement: what copying would score.
-        ci95: 95 % bootstrap interval of `value`.
-        better: the direction of the metric.
-        reason: why something is None.
-    """
-
-    value: float | None
-    floor: float | None
-    memoriser: float | None
-    ci95: Interval | None
-    better: Better
-    reason: str | None = None
 
 
 def fid_fcn(evidence: Evidence) -> Measure:

@@ -18,8 +18,8 @@ from timeloom.encoders.inputs import check_series
 from timeloom.encoders.rocket import Rocket
 from timeloom.errors import InputError
 from timeloom.evaluation.evidence import Absent, Correctness, Evidence, RealData, TokenViews, Views
-from timeloom.evaluation.metrics import METRICS, Measure
-from timeloom.evaluation.report import Report
+from timeloom.evaluation.metrics import METRICS
+from timeloom.evaluation.report import Measure, Report
 from timeloom.progress import Progress, silent
 
 PROTOCOL = "honest"

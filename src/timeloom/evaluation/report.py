@@ -2,12 +2,55 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from timeloom.evaluation.metrics import Measure
+from timeloom.evaluation.exhibits import Exhibits
 
+Better = Literal["lower", "higher"]
+Interval = tuple[float, float]
 COLUMNS = ("metric", "value [95 % interval]", "floor", "memoriser", "better")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One line of a report.
+
+    Attributes:
+        value: of what is evaluated; None where it is not defined.
+        floor: of real series in the same place (which sets, each metric says).
+        memoriser: of training series drawn again with replacement: what copying would score.
+        ci95: 95 % interval of `value`.
+        better: the direction of the metric.
+        reason: why something is None.
+        floor_ci95: where another set of real series, as large as the synthetic one, would fall 95 times in 100.
+    """
+
+    value: float | None
+    floor: float | None
+    memoriser: float | None
+    ci95: Interval | None
+    better: Better
+    reason: str | None = None
+    floor_ci95: Interval | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A judgement in plain words, with the figures that justify it.
+
+    Attributes:
+        aspect: what is judged.
+        grade: how good it is; "unknown" where nothing that it rests on is defined.
+        sentence: one sentence for a person who knows no metric by name.
+        evidence: the measures it rests on, as (name of the metric, grade of that metric alone, figure with its floor in
+            words).
+    """
+
+    aspect: Literal["fidelity", "diversity", "usefulness", "privacy"]
+    grade: Literal["good", "borderline", "bad", "unknown"]
+    sentence: str
+    evidence: list[tuple[str, str, str]]
 
 
 @dataclass(frozen=True)
@@ -21,6 +64,11 @@ class Report:
         versions: of what the numbers depend on.
         counts: sizes of the sets.
         warnings: what a reader must know before believing a number.
+        families: which family ("fidelity", "diversity", "usefulness", "privacy", "tokens") each metric belongs to.
+        verdicts: the judgement of each aspect.
+        exhibits: what pictures are drawn from; None for a report that was read from a file.
+        data: name of the data set.
+        synthetic: name of the synthetic series (a file, a generator).
     """
 
     protocol: str
@@ -29,6 +77,11 @@ class Report:
     versions: dict[str, str]
     counts: dict[str, int]
     warnings: list[str]
+    families: dict[str, str] = field(default_factory=dict)
+    verdicts: list[Verdict] = field(default_factory=list)
+    exhibits: Exhibits | None = None
+    data: str = "real"
+    synthetic: str = "synthetic"
 
     @property
     def seconds(self) -> float:
