@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from timeloom.checkpoint import CARD, read_json
+from timeloom.encoders.catch22 import Catch22
 from timeloom.encoders.fcn import FCN
 from timeloom.encoders.rocket import Rocket
+from timeloom.encoders.ts2vec import TS2Vec
+from timeloom.errors import InputError
 from timeloom.progress import Progress, silent
 
 
@@ -23,7 +28,31 @@ class Encoder(Protocol):
         """Features (N, D) of series (N, C, T); those of a series do not depend on its batch."""
         ...
 
+    def save(self, folder: str | Path) -> None:
+        """Write the fitted encoder into a folder, as JSON and safetensors."""
+        ...
 
-ENCODERS: dict[str, type[FCN] | type[Rocket]] = {"fcn": FCN, "rocket": Rocket}
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """The encoder that `save` wrote; it encodes bit for bit as the one that was saved."""
+        ...
 
-__all__ = ["ENCODERS", "FCN", "Encoder", "Rocket"]
+
+AnyEncoder = Catch22 | FCN | Rocket | TS2Vec
+ENCODERS: dict[str, type[AnyEncoder]] = {cls.kind: cls for cls in (FCN, Rocket, TS2Vec, Catch22)}
+
+
+def load_encoder(folder: str | Path) -> AnyEncoder:
+    """The encoder of any kind that `save` wrote into `folder`.
+
+    Raises:
+        InputError: no encoder is there, one of an unknown kind, or its files are damaged.
+    """
+    card = Path(folder) / CARD
+    kind = read_json(card).get("kind")
+    if not isinstance(kind, str) or kind not in ENCODERS:
+        raise InputError(f"{card}: kind = {kind!r}; allowed: {', '.join(ENCODERS)}")
+    return ENCODERS[kind].load(folder)
+
+
+__all__ = ["ENCODERS", "FCN", "Catch22", "Encoder", "Rocket", "TS2Vec", "load_encoder"]

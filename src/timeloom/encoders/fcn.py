@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from timeloom.encoders.inputs import SeriesScaler
+from timeloom.encoders.inputs import SeriesScaler, check_fitted
+from timeloom.encoders.storage import Arrays, StoredEncoder
 from timeloom.errors import InputError
 from timeloom.progress import Progress, silent
 
@@ -65,7 +67,7 @@ class FCNNetwork(nn.Module):
         return FCNOutput(features=features, logits=self.classifier(features))
 
 
-class FCN:
+class FCN(StoredEncoder):
     """Fully convolutional classifier; its features are the last feature maps averaged over time.
 
     Series are scaled per channel by training statistics; missing values are then interpolated linearly. The same
@@ -83,6 +85,8 @@ class FCN:
         seed: of the initial weights and of the order of the series.
     """
 
+    kind = "fcn"
+
     def __init__(
         self,
         n_filters: tuple[int, ...] = (128, 256, 128),
@@ -92,8 +96,8 @@ class FCN:
         lr: float = 2e-3,
         seed: int = 0,
     ) -> None:
-        self.n_filters = n_filters
-        self.kernels = kernels
+        self.n_filters = tuple(n_filters)
+        self.kernels = tuple(kernels)
         self.steps = steps
         self.batch_size = batch_size
         self.lr = lr
@@ -115,11 +119,14 @@ class FCN:
         self.classes_, codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise InputError(f"y holds the one class {self.classes_[0]!r}; allowed: at least 2 classes")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            self._network = FCNNetwork(series.shape[1], len(self.classes_), self.n_filters, self.kernels)
+        self._network = self._new_network(series.shape[1])
         self._train(series, torch.from_numpy(codes.astype(np.int64)), progress)
         return self
+
+    def _new_network(self, n_channels: int) -> FCNNetwork:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            return FCNNetwork(n_channels, len(self.classes_), self.n_filters, self.kernels)
 
     def _train(self, series: Tensor, codes: Tensor, progress: Progress) -> None:
         steps = default_steps(len(series)) if self.steps is None else self.steps
@@ -158,12 +165,25 @@ class FCN:
         self, X: ArrayLike, batch_size: int = 256
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Features (N, D) and class probabilities (N, n_classes) of series (N, C, T), in one pass."""
+        check_fitted(self)
         series = torch.from_numpy(self._scaler.transform(X))
         with torch.inference_mode():
             outputs = [self._network(batch) for batch in series.split(batch_size)]
         features = torch.cat([output.features for output in outputs])
         probabilities = torch.cat([output.logits for output in outputs]).softmax(dim=1)
         return features.numpy(), probabilities.numpy()
+
+    def _state(self) -> tuple[dict[str, Any], Arrays]:
+        classes = {"classes": self.classes_.tolist(), "classes_type": self.classes_.dtype.str}
+        weights = {name: tensor.numpy() for name, tensor in self._network.state_dict().items()}
+        return {"scaler": self._scaler.to_dict(), **classes}, weights
+
+    def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
+        self._scaler = SeriesScaler.from_dict(values["scaler"])
+        self.classes_ = np.array(values["classes"], dtype=values["classes_type"])
+        self._network = self._new_network(len(self._scaler.scaler.mean))
+        self._network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+        self._network.eval()
 
 
 def shuffled_batches(n: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,6 +31,16 @@ def check_series(X: ArrayLike, name: str = "X") -> NDArray[np.float32]:
             f"{name} is infinite at case {case}, channel {channel}, time {step}; allowed: finite values, NaN if missing"
         )
     return series
+
+
+def check_fitted(encoder: object) -> None:
+    """Refuse an encoder that has learned nothing yet: `fit` leaves the scale of the series in `_scaler`.
+
+    Raises:
+        InputError: `fit` was never called on it.
+    """
+    if not hasattr(encoder, "_scaler"):
+        raise InputError(f"{type(encoder).__name__} is not fitted; allowed: encode and save after fit")
 
 
 @dataclass(frozen=True)
@@ -64,3 +75,16 @@ class SeriesScaler:
                 f"allowed: {expected[0]} channels of length {expected[1]}, as in the training series"
             )
         return fill_missing(self.scaler.transform(series))[0]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; `from_dict` gives the same bits back."""
+        return {**self.scaler.to_dict(), "n_timepoints": self.n_timepoints}
+
+    @classmethod
+    def from_dict(cls, state: dict[str, Any]) -> SeriesScaler:
+        """The scaler that `to_dict` wrote.
+
+        Raises:
+            InputError: mean and std are missing or do not fit together.
+        """
+        return cls(Scaler.from_dict(state), state["n_timepoints"])

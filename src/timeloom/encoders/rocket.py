@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from timeloom.encoders.inputs import SeriesScaler
+from timeloom.encoders.inputs import SeriesScaler, check_fitted
+from timeloom.encoders.storage import Arrays, StoredEncoder
 from timeloom.errors import InputError
 from timeloom.progress import Progress, silent
 
@@ -37,7 +39,7 @@ class KernelGroup:
     padding: int
 
 
-class Rocket:
+class Rocket(StoredEncoder):
     """Random convolutional kernels; the features are each kernel's share of positive values (ppv) and its maximum.
 
     Kernel length is drawn from {7, 9, 11} (no longer than the series), weights from N(0, 1) and centred, bias from
@@ -53,6 +55,8 @@ class Rocket:
         n_kernels: number of kernels; there are twice as many features.
         seed: of all kernels.
     """
+
+    kind = "rocket"
 
     def __init__(self, n_kernels: int = 500, seed: int = 0) -> None:
         self.n_kernels = n_kernels
@@ -74,6 +78,7 @@ class Rocket:
 
     def encode(self, X: ArrayLike, batch_size: int = 256) -> NDArray[np.float32]:
         """Features (N, 2 * n_kernels) of series (N, C, T): ppv in [0, 1] first, then the maxima."""
+        check_fitted(self)
         series = torch.from_numpy(self._scaler.transform(X))
         features = np.empty((len(series), 2 * self.n_kernels), dtype=np.float32)
         with torch.inference_mode():
@@ -87,6 +92,28 @@ class Rocket:
                     features[rows, group.columns] = (response > 0).float().mean(dim=2).numpy()
                     features[rows, self.n_kernels + group.columns] = response.amax(dim=2).numpy()
         return features
+
+    def _state(self) -> tuple[dict[str, Any], Arrays]:
+        groups = [{"dilation": group.dilation, "padding": group.padding} for group in self._groups]
+        arrays: Arrays = {}
+        for index, group in enumerate(self._groups):
+            arrays[f"{index}.columns"] = group.columns
+            arrays[f"{index}.weights"] = group.weights.numpy()
+            arrays[f"{index}.biases"] = group.biases.numpy()
+        return {"scaler": self._scaler.to_dict(), "groups": groups}, arrays
+
+    def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
+        self._scaler = SeriesScaler.from_dict(values["scaler"])
+        self._groups = [
+            KernelGroup(
+                columns=arrays[f"{index}.columns"],
+                weights=torch.from_numpy(arrays[f"{index}.weights"]),
+                biases=torch.from_numpy(arrays[f"{index}.biases"]),
+                dilation=group["dilation"],
+                padding=group["padding"],
+            )
+            for index, group in enumerate(values["groups"])
+        ]
 
 
 def draw_kernels(n_kernels: int, n_channels: int, n_timepoints: int, seed: int) -> list[KernelGroup]:
