@@ -107,3 +107,29 @@ def test_the_interval_covers_the_spread_of_new_samples() -> None:
 def test_bad_features_are_refused(real: NDArray, synthetic: NDArray, message: str) -> None:
     with pytest.raises(InputError, match=message):
         frechet_distance(real, synthetic)
+
+
+@pytest.mark.parametrize(
+    ("n_real", "n_synthetic", "width"), [(3000, 500, 24), (90, 400, 64), (64, 65, 64), (9000, 50, 500)]
+)
+def test_blocks_of_float32_features_give_the_matrix_square_root(n_real: int, n_synthetic: int, width: int) -> None:
+    a, b = correlated(n_real, width, 0).astype(np.float32), correlated(n_synthetic, width, 1).astype(np.float32)
+    expected = by_matrix_root(a.astype(np.float64), b.astype(np.float64))
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-6)
+
+
+def test_collinear_and_constant_features_lose_no_digits() -> None:
+    a, b = correlated(400, 10, 0), correlated(300, 10, 1)
+    mixing = np.random.default_rng(2).standard_normal((10, 60))
+    orthogonal = np.linalg.qr(mixing.T)[0].T
+    padding = np.full((400, 1), 0.1), np.full((300, 1), 0.1)
+    wide = np.concatenate([a @ orthogonal, padding[0]], axis=1), np.concatenate([b @ orthogonal, padding[1]], axis=1)
+    assert frechet_distance(*wide) == pytest.approx(frechet_distance(a, b), rel=1e-9)
+    full = correlated(300, 61, 3)
+    root = scipy.linalg.sqrtm(np.cov(full, rowvar=False))
+    middle = np.linalg.eigvalsh(root.real @ np.cov(wide[0], rowvar=False) @ root.real)
+    shift = wide[0].mean(axis=0) - full.mean(axis=0)
+    traces = np.trace(np.cov(wide[0], rowvar=False)) + np.trace(np.cov(full, rowvar=False))
+    expected = shift @ shift + traces - 2 * np.sqrt(np.maximum(middle, 0)[-10:]).sum()
+    assert frechet_distance(wide[0], full) == pytest.approx(expected, rel=1e-9)
+    assert frechet_distance(np.zeros((9, 3)), np.ones((8, 3))) == 3

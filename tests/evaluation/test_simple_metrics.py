@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from timeloom.errors import InputError
-from timeloom.evaluation import bootstrap_interval, copy_share, inception_score, perplexity, usage
-from timeloom.evaluation.measures.copying import nearest_distances
+from timeloom.evaluation.measures.bootstrap import bootstrap_interval
+from timeloom.evaluation.measures.copying import copy_share, nearest_distances
+from timeloom.evaluation.measures.inception import inception_score
+from timeloom.evaluation.measures.tokens import perplexity, usage
 
 # ---- inception score
 

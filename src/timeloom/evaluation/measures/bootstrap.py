@@ -37,6 +37,14 @@ def bootstrap_interval(
     return centred_interval(statistic(*cases), replicates, low=low, high=high)
 
 
+def case_weights(n: int, n_boot: int, seed: int) -> NDArray[np.float64]:
+    """How often each of n cases is drawn in each of n_boot sets of n cases drawn with replacement, (n_boot, n).
+
+    A statistic that is a mean over cases is redrawn by these weights, without touching the cases again.
+    """
+    return np.random.default_rng(seed).multinomial(n, np.full(n, 1.0 / n), size=n_boot).astype(np.float64)
+
+
 def centred_interval(
     value: float, replicates: NDArray[np.float64], *, low: float = -np.inf, high: float = np.inf
 ) -> tuple[float, float]:
