@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from timeloom.data.splits import stratified_holdout
+from timeloom.data.splits import ordered_holdout, stratified_holdout
 from timeloom.errors import InputError
 
 MIN_LENGTH = 8
@@ -32,6 +32,7 @@ class Dataset:
         X_test: float32 (m, C, T), or None.
         y_test: Labels (m,), or None.
         notes: Sentences about what was decided on reading.
+        ordered: The series are overlapping windows of one long series, in order of time.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Dataset:
     X_test: np.ndarray | None
     y_test: np.ndarray | None
     notes: tuple[str, ...] = ()
+    ordered: bool = False
 
     @property
     def n_channels(self) -> int:
@@ -74,13 +76,19 @@ class Dataset:
     def with_test_split(self, share: float = 0.2) -> Dataset:
         """The same data set if it has a test split, else one with `share` of each class held out (seed 0, noted).
 
+        Of ordered windows the last ones are held out, and those that overlap with them are left out.
+
         Raises:
             InputError: If `share` is not between 0 and 1, or nothing can be held out.
         """
         if self.X_test is not None:
             return self
-        kept, held = stratified_holdout(self.y_train, len(self.X_train), share, HOLDOUT_SEED)
-        note = f"no test split in the data: {share * 100:g} % were held out, seed {HOLDOUT_SEED}"
+        if self.ordered:
+            kept, held = ordered_holdout(len(self.X_train), share, gap=self.length - 1)
+            note = f"the last {share * 100:g} % of the windows were held out, those that overlap with them left out"
+        else:
+            kept, held = stratified_holdout(self.y_train, len(self.X_train), share, HOLDOUT_SEED)
+            note = f"no test split in the data: {share * 100:g} % were held out, seed {HOLDOUT_SEED}"
         return dataclasses.replace(
             self,
             X_train=self.X_train[kept],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -16,6 +17,7 @@ from timeloom.data.dataset import Dataset, build_dataset, check_series
 from timeloom.data.raw import RawSeries
 from timeloom.data.readers_archive import read_arff, read_ts
 from timeloom.data.readers_table import read_csv, read_tsv
+from timeloom.data.windows import LONG_SUFFIXES, cut_windows, read_long
 from timeloom.errors import InputError
 
 _SPLIT_KEYS = ("X_train", "y_train", "X_test", "y_test")
@@ -109,7 +111,34 @@ READERS: dict[str, Callable[[Path], RawSeries]] = {
 READABLE_SUFFIXES = tuple(READERS)
 
 
+def read_windows(path: str | Path, length: int) -> Dataset:
+    """Data set of all windows of one long series, in order of time: a .npz with `values`, a .npy or a .csv.
+
+    Raises:
+        InputError: One line that names the file and what is wrong with it.
+    """
+    path = Path(path)
+    suffix = _checked_suffix(path, LONG_SUFFIXES)
+    content = None if suffix == ".csv" else _load(path)
+    try:
+        X = cut_windows(read_long(path, content), length, str(path))
+    finally:
+        if isinstance(content, np.lib.npyio.NpzFile):
+            content.close()
+    note = f"{len(X)} windows of length {length}, one starting at every time point"
+    data = build_dataset(path.stem, (X, None), None, [note], (str(path), str(path)))
+    return dataclasses.replace(data, ordered=True)
+
+
 def _read_raw(path: Path) -> RawSeries:
+    suffix = _checked_suffix(path, READABLE_SUFFIXES)
+    try:
+        return READERS[suffix](path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _checked_suffix(path: Path, allowed: tuple[str, ...]) -> str:
     if os.path.isdir(path):
         inside = sorted((p.name for p in path.iterdir() if p.suffix.lower() in READERS), key=_train_first)
         hint = f", for example {inside[0]}" if inside else ""
@@ -117,14 +146,11 @@ def _read_raw(path: Path) -> RawSeries:
     if not os.path.exists(path):
         raise InputError(f"{path}: no such file")
     suffix = path.suffix.lower()
-    if suffix not in READERS:
-        raise InputError(f"{path}: suffix {suffix or 'none'!r} is not known; allowed: {', '.join(READABLE_SUFFIXES)}")
-    try:
-        if path.stat().st_size == 0:
-            raise InputError(f"{path}: file is empty")
-        return READERS[suffix](path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if suffix not in allowed:
+        raise InputError(f"{path}: suffix {suffix or 'none'!r} is not known; allowed: {', '.join(allowed)}")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: file is empty")
+    return suffix
 
 
 def _train_first(name: str) -> tuple[bool, str]:
@@ -161,7 +187,7 @@ def _damaged(path: Path, error: Exception, part: str = "") -> str:
 def _one_long_series(path: Path, shape: tuple[int, ...]) -> str:
     return (
         f"{path}: holds one long series 'values' of shape {shape} (time points, channels);"
-        " cut it into windows (n, channels, length) first and save them as X"
+        " --window LENGTH cuts it into windows"
     )
 
 

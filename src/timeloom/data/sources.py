@@ -7,20 +7,23 @@ from pathlib import Path
 
 from timeloom.data.dataset import Dataset
 from timeloom.data.named import available, load_named
-from timeloom.data.readers import read
+from timeloom.data.readers import read, read_windows
 
 
-def load(source: str | Path) -> Dataset:
+def load(source: str | Path, window: int | None = None) -> Dataset:
     """Data set of a file, or of a name that loads offline.
 
     A `Path`, anything with a suffix or a folder in it, and anything that exists is a file; the rest is a name. A name
-    wins over a folder called the same.
+    wins over a folder called the same. With a `window` the file holds one long series, which is cut into all its
+    windows of that length.
 
     Raises:
         InputError: As `read` and `load_named`.
     """
     path = Path(source)
     looks_like_file = isinstance(source, Path) or path.suffix != "" or "/" in str(source) or os.path.isfile(path)
+    if window is not None:
+        return read_windows(path, window)
     if looks_like_file or (os.path.isdir(path) and str(source) not in available()):
         return read(path)
     return load_named(str(source))

@@ -50,6 +50,23 @@ def stratified_holdout(y: np.ndarray | None, n: int, share: float, seed: int) ->
     return np.setdiff1d(np.arange(n), held), held
 
 
+def ordered_holdout(n: int, share: float, gap: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the first series to train on and of the last ones to hold out, `gap` series between them dropped.
+
+    Raises:
+        InputError: If `share` is out of range, or fewer than 2 series would be left on either side.
+    """
+    if not 0.0 < share < 1.0:
+        raise InputError(f"share to hold out is {share}; it must be above 0 and below 1")
+    held = round(share * n)
+    kept = n - held - gap
+    if min(held, kept) < 2:
+        raise InputError(
+            f"{n} windows of length {gap + 1} cannot be split; a longer series or shorter windows are needed"
+        )
+    return np.arange(kept), np.arange(n - held, n)
+
+
 def proportional_labels(y: np.ndarray, n: int) -> np.ndarray:
     """`n` labels in the class proportions of `y`, by largest remainder: nothing is drawn at random.
 

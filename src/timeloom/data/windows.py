@@ -1,0 +1,83 @@
+"""One long series, cut into windows."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+
+from timeloom.data.raw import read_text, to_number
+from timeloom.errors import InputError
+
+LONG_SUFFIXES = (".npz", ".npy", ".csv")
+_TIME_COLUMNS = frozenset({"date", "datetime", "time", "timestamp", "timestamps", "index", ""})
+
+
+def cut_windows(values: np.ndarray, length: int, where: str = "values") -> np.ndarray:
+    """Windows (n - length + 1, C, length) of a series (n, C), one starting at every time point.
+
+    Raises:
+        InputError: not (time points, channels), or shorter than two windows.
+    """
+    if values.ndim != 2:
+        raise InputError(f"{where}: shape {values.shape}; allowed: (time points, channels), one long series")
+    if length < 1 or len(values) < length + 1:
+        raise InputError(
+            f"{where}: {len(values)} time points, --window {length}; allowed: a window shorter than the series"
+        )
+    return np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(values, length, axis=0))
+
+
+def read_long(path: Path, archive: object) -> np.ndarray:
+    """The one long series (n, C) of a file.
+
+    A .npz holds it as `values`, a .npy as its array; a .csv has a row a time point and a column a channel, with or
+    without a header; a column of dates is left out.
+
+    Args:
+        path: of the file.
+        archive: what numpy read of a .npz or .npy, else None.
+
+    Raises:
+        InputError: no such array or a cell that is no number.
+    """
+    if isinstance(archive, np.ndarray):
+        values = archive
+    elif archive is not None:
+        files = list(getattr(archive, "files", []))
+        if "values" not in files:
+            raise InputError(f"{path}: --window cuts one long series, the array 'values'; found {', '.join(files)}")
+        values = np.asarray(archive["values"])  # type: ignore[index]
+    else:
+        values = _read_csv(path)
+    if values.dtype.kind not in "biuf":
+        raise InputError(f"{path}: the series has type {values.dtype}; numbers are needed")
+    return values[:, None] if values.ndim == 1 else values
+
+
+def _read_csv(path: Path) -> np.ndarray:
+    rows = [row for row in csv.reader(io.StringIO(read_text(path))) if row]
+    if not rows:
+        raise InputError(f"{path}: file is empty")
+    widths = {len(row) for row in rows}
+    if len(widths) > 1:
+        raise InputError(f"{path}: rows have {min(widths)} to {max(widths)} cells; each needs as many")
+    header = rows[0] if any(to_number(cell) is None for cell in rows[0][1:] or rows[0]) else None
+    body = rows[1:] if header is not None else rows
+    names = header or [str(i) for i in range(len(rows[0]))]
+    kept = [i for i, name in enumerate(names) if header is None or name.strip().lower() not in _TIME_COLUMNS]
+    if header is None and body and to_number(body[0][0]) is None:
+        kept = kept[1:]
+    values = np.empty((len(body), len(kept)))
+    for n, row in enumerate(body):
+        for place, i in enumerate(kept):
+            number = to_number(row[i])
+            if number is None:
+                raise InputError(
+                    f"{path}: row {n + 1}, column {names[i]!r} holds {row[i][:40]!r}; numbers are needed (a column of "
+                    "dates is left out when it is called date, time or timestamp)"
+                )
+            values[n, place] = number
+    return values
