@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -40,6 +41,16 @@ class SamplingConfig(Frozen):
     batch_size: int = Field(default=256, ge=1)
 
 
+@dataclass(frozen=True)
+class Round:
+    """What a decoding round did: mean entropy of the unknown positions' predictions, and mean probability (at the
+    sampling temperature) of the tokens that were committed.
+    """
+
+    entropy: float
+    confidence: float
+
+
 def decode(
     logits_fn: LogitsFn,
     tokens: Tensor,
@@ -47,6 +58,7 @@ def decode(
     mask_id: int,
     config: SamplingConfig,
     generator: torch.Generator,
+    trace: list[Round] | None = None,
 ) -> Tensor:
     """Fill every masked token, pass by pass, and leave every known token as it is.
 
@@ -62,6 +74,7 @@ def decode(
         mask_id: K.
         config: rounds, temperatures and order.
         generator: source of all randomness, on the tokens' device.
+        trace: takes what each round did, where it is wanted.
 
     Returns:
         (B, S, levels) without a mask.
@@ -77,7 +90,8 @@ def decode(
             unknown = view == mask_id
             if not unknown.any():
                 break
-            drawn, confidence = _draw(logits_fn(tokens, index), config, 1 - (t + 1) / steps, generator)
+            log_p = (logits_fn(tokens, index).float() / config.temperature).log_softmax(dim=-1)
+            drawn, confidence = _draw(log_p, config, 1 - (t + 1) / steps, generator)
             share = SCHEDULES[config.mask_schedule](torch.tensor((t + 1) / steps, dtype=torch.float64)).item()
             # a hair above the floor, for cos(pi / 2) is 6e-17 and a product may fall just short of a whole number
             left = (at_start * max(share, 0.0) + 1e-9).floor().long()
@@ -85,13 +99,20 @@ def decode(
             # known tokens have infinite confidence: they are never among the `left` least confident
             place = confidence.masked_fill(~unknown, torch.inf).argsort(dim=1).argsort(dim=1)
             commit = unknown & (place >= left[:, None])
+            if trace is not None:
+                trace.append(_round(log_p, drawn, unknown, commit))
             view.copy_(torch.where(commit, drawn, view))
     return tokens
 
 
-def _draw(logits: Tensor, config: SamplingConfig, noise: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Draw a token for each position; return tokens and confidences (B, S)."""
-    log_p = (logits.float() / config.temperature).log_softmax(dim=-1)
+def _round(log_p: Tensor, drawn: Tensor, unknown: Tensor, commit: Tensor) -> Round:
+    entropy = -(log_p.exp() * log_p).sum(dim=-1)[unknown].mean()
+    confidence = log_p.gather(-1, drawn[..., None])[..., 0][commit].exp().mean()
+    return Round(entropy.item(), confidence.item())
+
+
+def _draw(log_p: Tensor, config: SamplingConfig, noise: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Draw a token for each position from log-probabilities (B, S, K); return tokens and confidences (B, S)."""
     gumbel = _gumbel(log_p.shape, log_p.device, generator)
     drawn = (log_p + gumbel).argmax(dim=-1)
     scatter = _gumbel(drawn.shape, log_p.device, generator)

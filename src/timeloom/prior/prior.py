@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from timeloom.checkpoint import load_weights, read_card, rebuilding, save_model
 from timeloom.config import Frozen
 from timeloom.errors import InputError
-from timeloom.prior.decoding import SamplingConfig, decode, guided
-from timeloom.prior.masking import mask_tokens
+from timeloom.prior.decoding import Round, SamplingConfig, decode, guided
+from timeloom.prior.masking import Masked, mask_tokens
 from timeloom.prior.transformer import TokenTransformer, TransformerConfig
 from timeloom.tokenizer.tokenizer import Tokenizer, TokenLayout
 
@@ -82,16 +82,47 @@ class Prior(nn.Module):
         if self.training:
             dropped = torch.rand(len(labels), generator=generator, device=labels.device) < self.config.label_drop
             labels = labels.masked_fill(dropped, self.n_classes)
+        smoothing = self.config.label_smoothing if self.training else 0.0
+        terms, _ = self._masked_nll(masked, tokens, labels, smoothing)
+        return {"masked_nll": terms.sum() / len(terms)}
+
+    def _masked_nll(self, masked: Masked, tokens: Tensor, labels: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+        """Cross-entropy of each masked token (n,), and the example that each belongs to (n,)."""
         hidden = self.transformer(masked.tokens, labels, masked.drawn)
         example, cell, level = masked.targets.nonzero(as_tuple=True)
         states, goals, drawn = hidden[example, cell], tokens[example, cell, level], masked.drawn[example]
-        smoothing = self.config.label_smoothing if self.training else 0.0
-        total = states.new_zeros(())
+        terms, owners = [], []
         for index in range(len(self.transformer.order)):
             mine = drawn == index
             logits = self.transformer.head(states[mine], index)
-            total = total + F.cross_entropy(logits.float(), goals[mine], label_smoothing=smoothing, reduction="sum")
-        return {"masked_nll": total / len(goals)}
+            terms.append(F.cross_entropy(logits.float(), goals[mine], label_smoothing=smoothing, reduction="none"))
+            owners.append(example[mine])
+        return torch.cat(terms), torch.cat(owners)
+
+    @torch.no_grad()
+    def masked_log_likelihood(
+        self, tokens: Tensor, labels: Tensor, generator: torch.Generator, *, repeats: int = 4, batch_size: int = 256
+    ) -> Tensor:
+        """Mean log-likelihood in nats a masked token of each example (N,), over several mask draws; eval mode only.
+
+        Args:
+            tokens: (N, S, levels), all known.
+            labels: (N,) class indices.
+            generator: source of the masks.
+            repeats: mask draws of each example.
+            batch_size: examples together.
+        """
+        assert not self.training, "a likelihood with dropout would be noise"
+        found = []
+        for part, of in zip(tokens.split(batch_size), labels.split(batch_size), strict=True):
+            total, count = torch.zeros(len(part)), torch.zeros(len(part))
+            for _ in range(repeats):
+                masked = mask_tokens(part, self.layout, generator, schedule=self.config.mask_schedule, whole_cells=0.0)
+                terms, owners = self._masked_nll(masked, part, of, 0.0)
+                total.index_add_(0, owners, -terms)
+                count.index_add_(0, owners, torch.ones_like(terms))
+            found.append(total / count)
+        return torch.cat(found)
 
     def logits_fn(self, labels: Tensor, guidance_scale: float = 1.0) -> Callable[[Tensor, int], Tensor]:
         """The callable that decoding works with, for series of the given classes (B,)."""
@@ -112,14 +143,19 @@ class Prior(nn.Module):
 
     @torch.no_grad()
     def sample(
-        self, labels: Tensor, config: SamplingConfig, generator: torch.Generator, known: Tensor | None = None
+        self,
+        labels: Tensor,
+        config: SamplingConfig,
+        generator: torch.Generator,
+        known: Tensor | None = None,
+        trace: list[Round] | None = None,
     ) -> Tensor:
         """Decode tokens (B, S, levels) for classes (B,); known tokens (mask id elsewhere) stay as they are."""
         assert not self.training, "decoding in training mode would drop activations"
         shape = (len(labels), sum(self.layout.grids), self.layout.levels)
         start = known if known is not None else torch.full(shape, self.mask_id, device=labels.device)
         logits = self.logits_fn(labels, config.guidance_scale)
-        return decode(logits, start, self.transformer.order, self.mask_id, config, generator)
+        return decode(logits, start, self.transformer.order, self.mask_id, config, generator, trace)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write weights and card into a folder."""

@@ -212,6 +212,15 @@ class Tokenizer(nn.Module):
         bands = [grid.decoder(grid.quantizer.lookup(part)) for grid, part in zip(self.grids, parts, strict=True)]
         return self.unscale(self.front.inverse(bands))
 
+    @torch.no_grad()
+    def pool(self, tokens: Tensor) -> Tensor:
+        """Features (B, D) of tokens (B, S, levels): each grid's code vectors, averaged and maximised over its cells."""
+        pooled = []
+        for grid, part in zip(self.grids, tokens.split(self.layout.grids, dim=1), strict=True):
+            z_q = grid.quantizer.lookup(part)
+            pooled += [z_q.mean(dim=2), z_q.amax(dim=2)]
+        return torch.cat(pooled, dim=1)
+
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile the networks and leave the complex-valued front end and the quantizer as they are."""
         for grid in self.grids:
