@@ -23,15 +23,25 @@ import torch
 
 from timeloom import data as datasets
 from timeloom.checkpoint import read_json, write_json
-from timeloom.encoders import FCN
+from timeloom.evaluation import EncoderCache
 from timeloom.progress import RichProgress
 from timeloom.stages import evaluate, run_config, sample, train
 
 RESULT = "result.json"
+METRICS = (
+    "fid_fcn",
+    "fid_rocket",
+    "inception_score",
+    "cas",
+    "recon_fid_fcn",
+    "perplexity",
+    "usage",
+    "copy_share",
+)
 
 
 def one_seed(
-    data: datasets.Dataset, config: run_config.RunConfig, folder: Path, overwrite: bool, trained: dict[str, FCN]
+    data: datasets.Dataset, config: run_config.RunConfig, folder: Path, overwrite: bool, cache: EncoderCache
 ) -> dict[str, Any]:
     """The figures of one seed; read from `folder` if it is done already."""
     if (folder / RESULT).exists() and not overwrite:
@@ -44,7 +54,10 @@ def one_seed(
     start = time.perf_counter()
     made = sample.run(tokenizer, prior, n, config.sampling, match_labels=labelled, seed=config.seed, progress=progress)
     sampling_seconds = time.perf_counter() - start
-    report = evaluate.run(data, made.X, made.y, folder, tokenizer=tokenizer, trained=trained, progress=progress)
+    models = evaluate.Models(tokenizer, prior, config.sampling)
+    report = evaluate.run(
+        data, made.X, made.y, folder, n_seeds=1, metrics=METRICS, models=models, cache=cache, progress=progress
+    )
     stages = record["stages"]
     result = {
         "seed": config.seed,
@@ -86,14 +99,14 @@ def main() -> None:
     data = datasets.load(args.data).with_test_split()
     with tempfile.TemporaryDirectory() as scratch:
         work = args.work or Path(scratch)
-        trained: dict[str, FCN] = {}
+        cache = EncoderCache()
         results = [
             one_seed(
                 data,
                 run_config.build(args.preset, overrides=args.overrides, seed=s),
                 work / f"seed{s}",
                 args.overwrite,
-                trained,
+                cache,
             )
             for s in args.seeds
         ]

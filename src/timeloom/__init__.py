@@ -8,9 +8,10 @@ from timeloom.errors import InputError
 
 if TYPE_CHECKING:
     from timeloom.generator import TimeSeriesGenerator
+    from timeloom.stages.evaluate import evaluate
 
 __version__ = "0.1.0"
-__all__ = ["InputError", "TimeSeriesGenerator", "__version__"]
+__all__ = ["InputError", "TimeSeriesGenerator", "__version__", "evaluate"]
 
 
 def __getattr__(name: str) -> Any:
@@ -19,4 +20,8 @@ def __getattr__(name: str) -> Any:
         from timeloom.generator import TimeSeriesGenerator
 
         return TimeSeriesGenerator
+    if name == "evaluate":
+        from timeloom.stages.evaluate import evaluate
+
+        return evaluate
     raise AttributeError(f"module 'timeloom' has no attribute {name!r}")

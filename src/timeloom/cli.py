@@ -12,6 +12,7 @@ from timeloom.errors import InputError
 
 if TYPE_CHECKING:
     from timeloom.data import Dataset
+    from timeloom.evaluation import EncoderCache
 
 # everything heavy is imported inside the commands: --help answers at once
 app = typer.Typer(
@@ -36,6 +37,14 @@ Overrides = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="source of all randomness")]
 Resume = Annotated[bool, typer.Option("--resume", help="go on with an interrupted run")]
+Window = Annotated[
+    int | None,
+    typer.Option("--window", metavar="LENGTH", help="DATA is one long series: cut it into all windows of this length"),
+]
+Cache = Annotated[
+    bool,
+    typer.Option("--cache/--no-cache", help="keep trained encoders in the user's cache folder for the next report"),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace what an earlier run left in --out")]
 
 
@@ -49,9 +58,10 @@ def train(
     seed: Seed = 0,
     resume: Resume = False,
     overwrite: Overwrite = False,
+    window: Window = None,
 ) -> None:
     """Train the tokenizer, then the prior."""
-    _train(("tokenizer", "prior"), data, out, preset, config, overrides, seed, resume, overwrite)
+    _train(("tokenizer", "prior"), data, out, preset, config, overrides, seed, resume, overwrite, window)
 
 
 @app.command("train-tokenizer")
@@ -64,9 +74,10 @@ def train_tokenizer(
     seed: Seed = 0,
     resume: Resume = False,
     overwrite: Overwrite = False,
+    window: Window = None,
 ) -> None:
     """Train the tokenizer alone (stage 1)."""
-    _train(("tokenizer",), data, out, preset, config, overrides, seed, resume, overwrite)
+    _train(("tokenizer",), data, out, preset, config, overrides, seed, resume, overwrite, window)
 
 
 @app.command("train-prior")
@@ -79,9 +90,10 @@ def train_prior(
     seed: Seed = 0,
     resume: Resume = False,
     overwrite: Overwrite = False,
+    window: Window = None,
 ) -> None:
     """Train the prior on a run folder's tokenizer (stage 2)."""
-    _train(("prior",), data, out, preset, config, overrides, seed, resume, overwrite)
+    _train(("prior",), data, out, preset, config, overrides, seed, resume, overwrite, window)
 
 
 @app.command()
@@ -136,25 +148,85 @@ def sample(
 def evaluate(
     data: Data,
     synthetic: Annotated[Path, typer.Argument(help="file of synthetic series, from any generator")],
-    out: Annotated[Path, typer.Option("--out", help="folder for report.json and samples.png")],
-    run: Annotated[
-        Path | None, typer.Option("--run", help="run folder that made the series: adds the tokenizer's measures")
+    out: Annotated[Path, typer.Option("--out", help="folder for report.html, report.json and samples.png")],
+    protocol: Annotated[
+        str, typer.Option("--protocol", help="honest (every measure), or the published ones: ucr, windows")
+    ] = "honest",
+    metrics: Annotated[
+        list[str] | None, typer.Option("--metrics", help="only this measure; may be repeated, or a list with commas")
     ] = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", help="trainings of each encoder (3; protocol ucr 1, windows 5)")
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option("--run", help="run folder that made the series: adds the measures of tokens")
+    ] = None,
+    window: Window = None,
+    cache: Cache = True,
     seed: Seed = 0,
 ) -> None:
     """Measure synthetic series against real ones, beside honest floors."""
     from timeloom.data import read_series
-    from timeloom.evaluation import format_table
     from timeloom.progress import RichProgress
     from timeloom.stages import evaluate as stage
-    from timeloom.tokenizer.tokenizer import Tokenizer
 
-    real = _load(data)
+    real = _load(data, window, split=protocol != "windows")
     X, y, _ = read_series(synthetic)
-    tokenizer = None if run is None else Tokenizer.from_pretrained(run / "tokenizer")
-    report = stage.run(real, X, y, out, tokenizer=tokenizer, seed=seed, progress=RichProgress())
-    print(format_table(report))
-    print(f"\n{out / stage.REPORT}, {out / stage.PICTURE}")
+    models = None if run is None else stage.Models.load(run)
+    report = stage.run(
+        real,
+        X,
+        y,
+        out,
+        protocol=protocol,  # type: ignore[arg-type]
+        metrics=_listed(metrics),
+        n_seeds=seeds,
+        seed=seed,
+        models=models,
+        cache=_cache(cache),
+        name=str(synthetic),
+        progress=RichProgress(),
+    )
+    print(report.table())
+    print(f"\n{out / stage.PAGE}, {out / stage.REPORT}, {out / stage.PICTURE}")
+
+
+@app.command()
+def compare(
+    data: Data,
+    synthetic: Annotated[list[Path], typer.Argument(help="files of synthetic series, one a generator")],
+    out: Annotated[Path, typer.Option("--out", help="folder for comparison.html and a report for each file")],
+    metrics: Annotated[
+        list[str] | None, typer.Option("--metrics", help="only this measure; may be repeated, or a list with commas")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option("--seeds", help="trainings of each encoder (3)")] = None,
+    window: Window = None,
+    cache: Cache = True,
+    seed: Seed = 0,
+) -> None:
+    """Measure several generators' series side by side."""
+    from timeloom.data import read_series
+    from timeloom.progress import RichProgress
+    from timeloom.stages import evaluate as stage
+
+    names = [path.stem for path in synthetic]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(f"two files are called {twice[0]}: a report is named after its file; rename one of them")
+    real = _load(data, window)
+    generators = {path.stem: read_series(path)[:2] for path in synthetic}
+    reports = stage.compare(
+        real,
+        generators,
+        out,
+        metrics=_listed(metrics),
+        n_seeds=seeds,
+        seed=seed,
+        cache=_cache(cache),
+        progress=RichProgress(),
+    )
+    print(stage.comparison_table(reports))
+    print(f"\n{out / stage.COMPARISON}, and a report in {out}/NAME for each")
 
 
 @app.command()
@@ -186,10 +258,22 @@ def datasets() -> None:
     )
 
 
-def _load(source: str) -> Dataset:
+def _listed(names: list[str] | None) -> list[str] | None:
+    return None if names is None else [part.strip() for name in names for part in name.split(",") if part.strip()]
+
+
+def _cache(kept: bool) -> EncoderCache:
+    from timeloom.evaluation.cache import EncoderCache, default_folder
+
+    return EncoderCache(default_folder() if kept else None)
+
+
+def _load(source: str, window: int | None = None, split: bool = True) -> Dataset:
     from timeloom import data
 
-    loaded = data.load(source).with_test_split()
+    loaded = data.load(source, window)
+    if split:
+        loaded = loaded.with_test_split()
     for note in loaded.notes:
         print(f"{loaded.name}: {note}", file=sys.stderr)
     return loaded
@@ -205,6 +289,7 @@ def _train(
     seed: int,
     resume: bool,
     overwrite: bool,
+    window: int | None,
 ) -> None:
     from timeloom.progress import RichProgress
     from timeloom.stages import run_config
@@ -215,7 +300,7 @@ def _train(
             "--resume and --overwrite: one goes on with the run, the other throws it away; give one of them"
         )
     config = run_config.build(preset, config_file, overrides or (), seed=seed)
-    data = _load(source)
+    data = _load(source, window)
     try:
         record = stage.run(
             data, config, out, stages=stages, resume=resume, overwrite=overwrite, progress=RichProgress()

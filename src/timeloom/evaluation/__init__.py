@@ -1,31 +1,27 @@
-"""How good synthetic series are: metrics as pure functions of arrays, a protocol, a report and a plot of samples."""
+"""How good synthetic series are: measures as pure functions of arrays, protocols, floors, a report to read."""
 
 from __future__ import annotations
 
+from timeloom.evaluation.cache import EncoderCache
 from timeloom.evaluation.evidence import RealData, TokenViews
-from timeloom.evaluation.measures.bootstrap import bootstrap_interval
-from timeloom.evaluation.measures.copying import copy_share
-from timeloom.evaluation.measures.frechet import frechet_distance
-from timeloom.evaluation.measures.inception import inception_score
-from timeloom.evaluation.measures.tokens import perplexity, usage
 from timeloom.evaluation.metrics import METRICS
 from timeloom.evaluation.plots import plot_samples
-from timeloom.evaluation.protocol import evaluate_arrays
-from timeloom.evaluation.report import Measure, Report, format_table
+from timeloom.evaluation.protocol import Settings, evaluate_arrays
+from timeloom.evaluation.report import Report
+from timeloom.evaluation.results import Measure, Verdict
+from timeloom.evaluation.windows import WINDOW_METRICS, evaluate_windows
 
 __all__ = [
     "METRICS",
+    "WINDOW_METRICS",
+    "EncoderCache",
     "Measure",
     "RealData",
     "Report",
+    "Settings",
     "TokenViews",
-    "bootstrap_interval",
-    "copy_share",
+    "Verdict",
     "evaluate_arrays",
-    "format_table",
-    "frechet_distance",
-    "inception_score",
-    "perplexity",
+    "evaluate_windows",
     "plot_samples",
-    "usage",
 ]

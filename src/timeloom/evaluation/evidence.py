@@ -1,9 +1,11 @@
-"""What metrics are computed from: the same kind of array for each set of series, gathered by a protocol."""
+"""What metrics are computed from: the same kind of array for each set of series."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
+import numpy as np
 from numpy.typing import NDArray
 
 
@@ -25,68 +27,91 @@ class RealData:
 
 
 @dataclass(frozen=True)
-class TokenViews:
-    """What a tokenizer makes of the real series.
-
-    Attributes:
-        reconstruction: the test series (N, C, T), tokenized and decoded again, in the units of the data.
-        test_tokens: (N, S, L) whole numbers: a code for each case, cell and level.
-        train_tokens: the same of the training series.
-        codebook_size: the number of codes.
-    """
-
-    reconstruction: NDArray
-    test_tokens: NDArray
-    train_tokens: NDArray
-    codebook_size: int
-
-
-@dataclass(frozen=True)
 class Views:
-    """One kind of array (series, features, probabilities, ...) for each set of series that is compared.
+    """One kind of array (series, features, probabilities, tokens, ...) for each set of series that is compared.
+
+    The floor and the memoriser are made of training rows when they are asked for, so that they cost no memory.
 
     Attributes:
         test: of the real test split.
-        train: of the real training split; its distance to `test` is the floor.
+        train: of the real training split.
         synthetic: of the synthetic series.
-        memoriser: of training series drawn again with replacement, as many as synthetic ones.
-        reconstruction: of the tokenizer's reconstruction of the test split.
+        memoriser_rows: training rows drawn with replacement, as many as there are synthetic series.
+        floor_rows: training rows drawn without replacement, as many as there are synthetic series or as there are.
     """
 
     test: NDArray
     train: NDArray
     synthetic: NDArray
-    memoriser: NDArray
-    reconstruction: NDArray | Absent
+    memoriser_rows: NDArray
+    floor_rows: NDArray
+
+    @classmethod
+    def draw(cls, test: NDArray, train: NDArray, synthetic: NDArray, seed: int) -> Self:
+        """Views whose floor and memoriser are drawn by a seed."""
+        rng = np.random.default_rng(seed)
+        memoriser = rng.integers(0, len(train), size=len(synthetic))
+        floor = np.arange(len(train))
+        if len(synthetic) < len(train):
+            floor = np.sort(rng.choice(len(train), size=len(synthetic), replace=False))
+        return cls(test, train, synthetic, memoriser, floor)
+
+    def of(self, test: NDArray, train: NDArray, synthetic: NDArray) -> Self:
+        """Other arrays of the same cases."""
+        return replace(self, test=test, train=train, synthetic=synthetic)
+
+    @property
+    def memoriser(self) -> NDArray:
+        """Training series drawn again with replacement: what copying would score."""
+        return self.train[self.memoriser_rows]
+
+    @property
+    def floor(self) -> NDArray:
+        """Training series, no more than there are synthetic ones: what real series score."""
+        return self.train if len(self.floor_rows) == len(self.train) else self.train[self.floor_rows]
 
 
 @dataclass(frozen=True)
-class Correctness:
-    """Which real test series (N,) a classifier gets right, by the set it was trained on; several seeds are averaged."""
-
-    train: NDArray
-    synthetic: NDArray | Absent
-    memoriser: NDArray | Absent
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """Everything that the metrics of a report rest on; entries of a tuple are seeds.
+class TokenViews:
+    """What a tokenizer and its prior make of the series.
 
     Attributes:
-        series: (N, C, T), in the units of the data.
-        fcn_features: (N, 128) of the FCN trained on the real training split.
-        fcn_probabilities: (N, n_classes) of the same FCN.
-        rocket_features: (N, 1000).
-        correctness: of FCNs trained on each set.
-        tokens: of the tokenizer.
-        seed: of all bootstrap draws.
+        reconstruction: the test series (N, C, T), tokenized and decoded again, in the units of the data.
+        test: tokens (N, S, L) of the test series: a code for each case, cell and level.
+        train: of the training series.
+        synthetic: of the synthetic series.
+        codebook_size: the number of codes.
+        features: pooled codes (N, D) of test, train and synthetic series.
+        likelihood: the prior's mean masked log-likelihood (N,) in nats a token, of test and training series.
+        step_entropy: (rounds,) mean entropy in nats of the prior's prediction in each decoding round.
+        step_confidence: (rounds,) mean probability of the tokens that a round commits.
     """
 
-    series: Views
-    fcn_features: tuple[Views, ...] | Absent
-    fcn_probabilities: tuple[Views, ...] | Absent
-    rocket_features: Views
-    correctness: Correctness | Absent
-    tokens: TokenViews | Absent
-    seed: int
+    reconstruction: NDArray
+    test: NDArray
+    train: NDArray
+    synthetic: NDArray
+    codebook_size: int
+    features: tuple[NDArray, NDArray, NDArray] | None = None
+    likelihood: tuple[NDArray, NDArray] | None = None
+    step_entropy: NDArray | None = None
+    step_confidence: NDArray | None = None
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What classifiers say of the real test series (N,), by the set that each was trained on.
+
+    Attributes:
+        truth: labels of the test series.
+        train: predicted by the one trained on the real training split.
+        synthetic: on the synthetic series.
+        both: on the training split and the synthetic series together.
+        memoriser: on training series drawn again.
+    """
+
+    truth: NDArray
+    train: NDArray
+    synthetic: NDArray | Absent
+    both: NDArray | Absent
+    memoriser: NDArray | Absent

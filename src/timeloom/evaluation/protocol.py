@@ -1,31 +1,57 @@
-"""The honest protocol: hold-out data, fixed seeds, no choice by test results, floors beside every number."""
+"""Protocols: which data, encoders and measures a report stands on. Figures of two protocols are never mixed."""
 
 from __future__ import annotations
 
-import hashlib
+import difflib
 import importlib.metadata
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from timeloom.encoders.fcn import FCN
 from timeloom.encoders.inputs import check_series
-from timeloom.encoders.rocket import Rocket
 from timeloom.errors import InputError
-from timeloom.evaluation.evidence import Absent, Correctness, Evidence, RealData, TokenViews, Views
+from timeloom.evaluation.cache import EncoderCache
+from timeloom.evaluation.evidence import Absent, RealData, TokenViews
+from timeloom.evaluation.exhibiting import exhibits
+from timeloom.evaluation.gathering import Evidence
 from timeloom.evaluation.metrics import METRICS
-from timeloom.evaluation.report import Measure, Report
+from timeloom.evaluation.report import Report
+from timeloom.evaluation.results import Measure
+from timeloom.evaluation.verdict import judge
 from timeloom.progress import Progress, silent
 
-PROTOCOL = "honest"
-NO_LABELS = Absent("the data has no labels")
-NO_TOKENS = Absent("no tokenizer was given")
-CAS_SERIES = 1000
+ProtocolName = Literal["honest", "ucr"]
+# what TimeVQVAE's authors report (Lee et al. 2023, section 5.1 and appendix), and the reconstruction that explains it
+UCR_METRICS = ("fid_fcn", "inception_score", "cas", "recon_fid_fcn")
+UCR_LEAST, CAS_LEAST = 256, 1000
+FEATURE_WIDTHS = {"fid_fcn": "fcn_features", "fid_rocket": "rocket", "context_fid": "ts2vec", "fid_catch22": "catch22"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a report is asked for.
+
+    Attributes:
+        protocol: `honest` (every measure) or `ucr` (the published protocol on the UCR archive).
+        metrics: names; None takes all of the protocol's.
+        n_seeds: trainings of each encoder that is trained; measures are averaged over them.
+        seed: of the encoders (`seed`, `seed + 1`, ...), the kernels, the memoriser and the bootstrap.
+        fcn_steps: optimisation steps of every FCN; None takes `default_steps` of the series it is trained on.
+        ts2vec_steps: the same of TS2Vec.
+    """
+
+    protocol: ProtocolName = "honest"
+    metrics: Sequence[str] | None = None
+    n_seeds: int = 3
+    seed: int = 0
+    fcn_steps: int | None = None
+    ts2vec_steps: int | None = None
 
 
 def evaluate_arrays(
@@ -34,37 +60,31 @@ def evaluate_arrays(
     y_synthetic: ArrayLike | None = None,
     *,
     tokens: TokenViews | None = None,
-    seed: int = 0,
-    n_seeds: int = 1,
-    fcn_steps: int | None = None,
-    trained: dict[str, FCN] | None = None,
+    settings: Settings | None = None,
+    cache: EncoderCache | None = None,
+    names: tuple[str, str] = ("real", "synthetic"),
     progress: Progress = silent,
 ) -> Report:
     """Score synthetic series (N, C, T) against both real splits, beside the floor and the memoriser.
 
-    FCNs are trained on the real training split (features, probabilities, train-on-real accuracy), on the synthetic
-    series and on the memoriser's (CAS), each for the steps that its number of series asks for; ROCKET takes its scale
-    from the real training split. The memoriser draws training series with their labels again with replacement, as many
-    as there are synthetic ones.
-
     Args:
         real: both real splits.
-        X_synthetic: series in the units of the real data; the metrics want as many as there are test series.
-        y_synthetic: (N,) labels; without them `cas` is undefined.
-        tokens: what the tokenizer makes of the real series; without it three metrics are undefined.
-        seed: of the FCNs (`seed`, `seed + 1`, ...), the kernels, the memoriser and the bootstrap.
-        n_seeds: number of FCNs on each set; metrics are averaged over them.
-        fcn_steps: optimisation steps of every FCN; None takes `default_steps` of the series it is trained on.
-        trained: FCNs of earlier reports, kept by the caller: one that was trained on the same series with the same seed
-            and steps is not trained again, and new ones are put in.
-        progress: told about each training and each metric.
+        X_synthetic: series in the units of the real data.
+        y_synthetic: (N,) labels; without them what rests on classes is undefined.
+        tokens: what a tokenizer makes of the series; without it the measures of tokens are undefined.
+        settings: protocol, measures and seeds.
+        cache: encoders fitted by earlier reports.
+        names: of the data and of the synthetic series, for the report.
+        progress: told about each training and each measure.
 
     Raises:
-        InputError: arrays whose channels, length or number of labels do not match, fewer than 2 series in a set, or
-            synthetic labels unknown to the real training split.
+        InputError: arrays whose channels, length or number of labels do not match, fewer than 2 series in a set,
+            synthetic labels unknown to the real training split, an unknown measure.
     """
-    if n_seeds < 1:
-        raise InputError(f"n_seeds is {n_seeds}; allowed: at least 1")
+    settings = Settings() if settings is None else settings
+    chosen = chosen_metrics(settings)
+    if settings.n_seeds < 1:
+        raise InputError(f"seeds is {settings.n_seeds}; allowed: at least 1")
     real = _check_real(real)
     synthetic = _check_split("X_synthetic", X_synthetic, real.X_train.shape[1:])
     labels = _check_synthetic_labels(y_synthetic, len(synthetic), real.y_train)
@@ -72,46 +92,87 @@ def evaluate_arrays(
         raise InputError(
             f"reconstruction has shape {tokens.reconstruction.shape}; allowed: {real.X_test.shape}, that of X_test"
         )
+    warnings: list[str] = []
+    near, far = np.arange(len(synthetic)), np.arange(len(synthetic))
+    if settings.protocol == "ucr":
+        near, far, warnings = _ucr_rows(real, len(synthetic), settings.seed)
+
+    def evidence_of(rows: NDArray) -> Evidence:
+        return Evidence(
+            real,
+            synthetic[rows],
+            None if labels is None else labels[rows],
+            tokens,
+            seeds=range(settings.seed, settings.seed + settings.n_seeds),
+            fcn_steps=settings.fcn_steps,
+            ts2vec_steps=settings.ts2vec_steps,
+            cache=cache,
+            progress=progress,
+        )
+
+    cache = EncoderCache() if cache is None else cache
+    evidence = evidence_of(near)
+    of_metric = {"cas": evidence if len(near) == len(far) else evidence_of(far)}
     seconds: dict[str, float] = {}
-    rows = np.random.default_rng(seed).integers(0, len(real.X_train), size=len(synthetic))
-    series = Views(
-        test=real.X_test,
-        train=real.X_train,
-        synthetic=synthetic,
-        memoriser=real.X_train[rows],
-        reconstruction=NO_TOKENS if tokens is None else tokens.reconstruction,
-    )
-    trainer = _Trainer(
-        steps=fcn_steps,
-        seeds=range(seed, seed + n_seeds),
-        trained={} if trained is None else trained,
-        progress=progress,
-    )
-    with _timed(seconds, "train_on_real"):
-        fcns = _train_on_real(real, trainer)
-        features, probabilities = _fcn_views(fcns, series, rows)
-    with _timed(seconds, "train_for_cas"):
-        correctness = _correctness(fcns, real, series, labels, rows, trainer)
-    with _timed(seconds, "rocket_features"):
-        rocket = Rocket(seed=seed).fit(real.X_train)
-        rocket_features = _rocket_views(rocket, series, rows)
-    evidence = Evidence(
-        series=series,
-        fcn_features=features,
-        fcn_probabilities=probabilities,
-        rocket_features=rocket_features,
-        correctness=correctness,
-        tokens=NO_TOKENS if tokens is None else tokens,
-        seed=seed,
-    )
+    measures: dict[str, Measure] = {}
+    for name in chosen:
+        for part in METRICS[name].parts:
+            with timed(seconds, part):
+                getattr(of_metric.get(name, evidence), part)
+    for done, name in enumerate(chosen, start=1):
+        with timed(seconds, name):
+            measures[name] = METRICS[name].compute(of_metric.get(name, evidence))
+        progress("measures", done, len(chosen), name)
     return Report(
-        protocol=PROTOCOL,
-        metrics=_compute_metrics(evidence, seconds, progress),
+        protocol=settings.protocol,
+        metrics=measures,
         seconds_parts=seconds,
-        versions=_versions(),
-        counts=_counts(evidence, n_seeds),
-        warnings=_warnings(evidence),
+        versions=versions(),
+        counts=_counts(evidence),
+        warnings=[*warnings, *_warnings(evidence, measures)],
+        families={name: METRICS[name].family for name in chosen},
+        verdicts=judge(measures),
+        exhibits=exhibits(evidence, chosen),
+        data=names[0],
+        synthetic=names[1],
     )
+
+
+def chosen_metrics(settings: Settings) -> list[str]:
+    """Names of the measures that the settings ask for, in the order of the table.
+
+    Raises:
+        InputError: an unknown measure, or one that the protocol does not have.
+    """
+    known = list(METRICS) if settings.protocol == "honest" else list(UCR_METRICS)
+    if settings.metrics is None:
+        return [name for name in METRICS if name in known]
+    if not settings.metrics:
+        raise InputError(f"no measure was asked for; allowed: one or more of {', '.join(known)}")
+    for name in settings.metrics:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise InputError(
+                f"unknown measure {name!r} in protocol {settings.protocol}{hint} Allowed: {', '.join(known)}"
+            )
+    return [name for name in METRICS if name in settings.metrics]
+
+
+def _ucr_rows(real: RealData, n_synthetic: int, seed: int) -> tuple[NDArray, NDArray, list[str]]:
+    """Rows of the synthetic series for distances, max(|test|, 256), and for CAS, at least 1000; and what is short."""
+    order = np.random.default_rng(seed).permutation(n_synthetic)
+    wanted = max(len(real.X_test), UCR_LEAST)
+    notes = []
+    if n_synthetic < wanted:
+        notes.append(
+            f"protocol ucr wants max(|test|, {UCR_LEAST}) = {wanted} synthetic series; {n_synthetic} were given"
+        )
+    elif n_synthetic > wanted:
+        notes.append(
+            f"protocol ucr: distances rest on {wanted} of the {n_synthetic} synthetic series, drawn by the seed"
+        )
+    return np.sort(order[:wanted]), np.sort(order[: max(wanted, CAS_LEAST)]), notes
 
 
 def _check_split(name: str, X: ArrayLike, expected: tuple[int, ...]) -> NDArray[np.float32]:
@@ -159,121 +220,7 @@ def _check_synthetic_labels(y: ArrayLike | None, n_cases: int, y_train: NDArray 
     return labels
 
 
-@dataclass(frozen=True)
-class _Trainer:
-    """How every FCN of a report is trained."""
-
-    steps: int | None
-    seeds: range
-    trained: dict[str, FCN]
-    progress: Progress
-
-    def train(self, X: NDArray, y: NDArray, name: str) -> list[FCN]:
-        """One FCN a seed; their progress is reported together, as the stage `name`."""
-        fcns: list[FCN] = []
-
-        def together(stage: str, done: int, total: int, note: str = "") -> None:
-            self.progress(name, len(fcns) * total + done, len(self.seeds) * total, note)
-
-        for seed in self.seeds:
-            key = _key(X, y, self.steps, seed)
-            if key not in self.trained:
-                self.trained[key] = FCN(steps=self.steps, seed=seed).fit(X, y, progress=together)
-            fcns.append(self.trained[key])
-        return fcns
-
-
-def _key(X: NDArray, y: NDArray, steps: int | None, seed: int) -> str:
-    """Name of a training: the series, their labels, and what else decides its result."""
-    digest = hashlib.sha256(f"{X.shape} {steps} {seed} {y.tolist()}".encode())
-    digest.update(np.ascontiguousarray(X).tobytes())
-    return digest.hexdigest()
-
-
-def _train_on_real(real: RealData, trainer: _Trainer) -> list[FCN] | Absent:
-    if real.y_train is None:
-        return NO_LABELS
-    if len(set(real.y_train.tolist())) < 2:
-        return Absent("the training split holds a single class")
-    return trainer.train(real.X_train, real.y_train, "FCN on real")
-
-
-def _fcn_views(
-    fcns: list[FCN] | Absent, series: Views, rows: NDArray
-) -> tuple[tuple[Views, ...] | Absent, tuple[Views, ...] | Absent]:
-    """Features and probabilities of each set under each FCN; the memoriser's are rows of the training split's."""
-    if isinstance(fcns, Absent):
-        return fcns, fcns
-    features: list[Views] = []
-    probabilities: list[Views] = []
-    for fcn in fcns:
-        test, train = fcn.encode_and_classify(series.test), fcn.encode_and_classify(series.train)
-        synthetic = fcn.encode_and_classify(series.synthetic)
-        reconstruction: tuple[NDArray | Absent, NDArray | Absent] = (NO_TOKENS, NO_TOKENS)
-        if not isinstance(series.reconstruction, Absent):
-            reconstruction = fcn.encode_and_classify(series.reconstruction)
-        pairs = zip(test, train, synthetic, reconstruction, strict=True)
-        for views, (of_test, of_train, of_synthetic, of_reconstruction) in zip(
-            (features, probabilities), pairs, strict=True
-        ):
-            views.append(Views(of_test, of_train, of_synthetic, of_train[rows], of_reconstruction))
-    return tuple(features), tuple(probabilities)
-
-
-def _rocket_views(rocket: Rocket, series: Views, rows: NDArray) -> Views:
-    train = rocket.encode(series.train)
-    return Views(
-        test=rocket.encode(series.test),
-        train=train,
-        synthetic=rocket.encode(series.synthetic),
-        memoriser=train[rows],
-        reconstruction=Absent("not used by any metric"),
-    )
-
-
-def _correctness(
-    fcns: list[FCN] | Absent,
-    real: RealData,
-    series: Views,
-    labels: NDArray | None,
-    rows: NDArray,
-    trainer: _Trainer,
-) -> Correctness | Absent:
-    """Which test series FCNs trained on each set get right; needs labels of both real splits."""
-    if isinstance(fcns, Absent):
-        return fcns
-    if real.y_test is None or real.y_train is None:
-        return Absent("the real test split has no labels")
-    y_test, classes = real.y_test, real.y_train
-
-    def correct(trained: list[FCN]) -> NDArray:
-        return np.mean([fcn.predict(series.test) == y_test for fcn in trained], axis=0)
-
-    def of_set(X: NDArray, y: NDArray | None, name: str) -> NDArray | Absent:
-        if y is None:
-            return Absent("the synthetic series have no labels")
-        missing = sorted(set(classes.tolist()) - set(y.tolist()), key=str)
-        if missing:
-            return Absent(f"no {name} series of class {', '.join(map(str, missing))}")
-        return correct(trainer.train(X, y, f"FCN on {name}"))
-
-    return Correctness(
-        train=correct(fcns),
-        synthetic=of_set(series.synthetic, labels, "synthetic"),
-        memoriser=of_set(series.memoriser, classes[rows], "memorised"),
-    )
-
-
-def _compute_metrics(evidence: Evidence, seconds: dict[str, float], progress: Progress) -> dict[str, Measure]:
-    measures = {}
-    for done, (name, metric) in enumerate(METRICS.items(), start=1):
-        with _timed(seconds, name):
-            measures[name] = metric(evidence)
-        progress("metrics", done, len(METRICS), name)
-    return measures
-
-
-def _counts(evidence: Evidence, n_seeds: int) -> dict[str, int]:
+def _counts(evidence: Evidence) -> dict[str, int]:
     series = evidence.series
     return {
         "train": len(series.train),
@@ -281,17 +228,18 @@ def _counts(evidence: Evidence, n_seeds: int) -> dict[str, int]:
         "synthetic": len(series.synthetic),
         "channels": series.test.shape[1],
         "timepoints": series.test.shape[2],
-        "fcn_seeds": n_seeds,
+        "encoder_seeds": len(evidence.seeds),
     }
 
 
-def _warnings(evidence: Evidence) -> list[str]:
+def _warnings(evidence: Evidence, measures: dict[str, Measure]) -> list[str]:
     series, found = evidence.series, []
     sizes = {"test": series.test, "train": series.train, "synthetic": series.synthetic}
-    widths = {"fid_rocket": evidence.rocket_features.test.shape[1]}
-    if not isinstance(evidence.fcn_features, Absent):
-        widths = {"fid_fcn": evidence.fcn_features[0].test.shape[1], **widths}
-    for metric, width in widths.items():
+    for metric, part in FEATURE_WIDTHS.items():
+        views = getattr(evidence, part) if metric in measures else Absent("not measured")
+        if isinstance(views, Absent):
+            continue
+        width = (views[0] if isinstance(views, tuple) else views).test.shape[1]
         small = [f"{len(X)} {name}" for name, X in sizes.items() if len(X) <= width]
         if small:
             found.append(
@@ -299,25 +247,41 @@ def _warnings(evidence: Evidence) -> list[str]:
                 "read it beside its floor and memoriser, not as a number of its own"
             )
     for name, X in sizes.items():
-        if np.isnan(X).any():
-            found.append(f"{np.isnan(X).mean():.1%} of the {name} values are missing and were interpolated")
-    if isinstance(evidence.correctness, Correctness) and len(series.synthetic) < CAS_SERIES:
-        found.append(f"cas: trained on {len(series.synthetic)} synthetic series; the UCR protocol wants {CAS_SERIES}")
+        missing, flat = float(np.isnan(X).mean()), int((np.nanmax(X, axis=2) == np.nanmin(X, axis=2)).all(axis=1).sum())
+        if missing:
+            found.append(f"{missing:.1%} of the {name} values are missing and were interpolated")
+        if flat:
+            found.append(f"{flat} of the {len(X)} {name} series are constant")
+    found += _class_warnings(evidence)
+    if "cas" in measures and measures["cas"].value is not None and len(series.synthetic) < CAS_LEAST:
+        found.append(f"cas: trained on {len(series.synthetic)} synthetic series; the UCR protocol wants {CAS_LEAST}")
     return found
 
 
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for package in ("timeloom", "torch", "numpy"):
+def _class_warnings(evidence: Evidence) -> list[str]:
+    y, y_train = evidence.y_synthetic, evidence.real.y_train
+    if y is None or y_train is None:
+        return []
+    missing = sorted(set(y_train.tolist()) - set(y.tolist()), key=str)
+    if not missing:
+        return []
+    return [f"no synthetic series of class {', '.join(map(str, missing))}: the classifiers never see it"]
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the figures depend on."""
+    found = {"python": platform.python_version()}
+    for package in ("timeloom", "torch", "numpy", "scikit-learn"):
         try:
-            versions[package] = importlib.metadata.version(package)
+            found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            versions[package] = "not installed"
-    return versions
+            found[package] = "not installed"
+    return found
 
 
 @contextmanager
-def _timed(seconds: dict[str, float], part: str) -> Iterator[None]:
+def timed(seconds: dict[str, float], part: str) -> Iterator[None]:
+    """Add the wall-clock time of the block to `seconds[part]`."""
     start = time.perf_counter()
     yield
-    seconds[part] = time.perf_counter() - start
+    seconds[part] = seconds.get(part, 0.0) + time.perf_counter() - start

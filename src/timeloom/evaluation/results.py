@@ -1,4 +1,4 @@
-"""What an evaluation found: as JSON for machines and as a table for people."""
+"""What an evaluation found: as data, as JSON for machines and as a table for people."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any, Literal
 from timeloom.evaluation.exhibits import Exhibits
 
 Better = Literal["lower", "higher"]
+Family = Literal["fidelity", "diversity", "usefulness", "privacy", "tokens"]
 Interval = tuple[float, float]
-COLUMNS = ("metric", "value [95 % interval]", "floor", "memoriser", "better")
+COLUMNS = ("metric", "value [95 % interval]", "floor [95 % interval]", "memoriser", "better")
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Measure:
         better: the direction of the metric.
         reason: why something is None.
         floor_ci95: where another set of real series, as large as the synthetic one, would fall 95 times in 100.
+        parts: what `value` is the mean of, by name.
     """
 
     value: float | None
@@ -33,6 +35,7 @@ class Measure:
     better: Better
     reason: str | None = None
     floor_ci95: Interval | None = None
+    parts: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Report:
+class Results:
     """The measures of one set of synthetic series under one protocol.
 
     Attributes:
@@ -89,10 +92,22 @@ class Report:
         return sum(self.seconds_parts.values())
 
     def to_json(self) -> dict[str, Any]:
-        """The report as plain dicts, lists, strings and finite numbers; None with a "reason" where undefined."""
+        """The results as plain dicts, lists, strings and finite numbers; None with a "reason" where undefined."""
+        tokens = None if self.exhibits is None else self.exhibits.tokens
+        decoding: dict[str, Any] = {}
+        if tokens is not None and tokens.step_entropy is not None and tokens.step_confidence is not None:
+            decoding = {
+                "decoding": {"entropy": tokens.step_entropy.tolist(), "confidence": tokens.step_confidence.tolist()}
+            }
         return {
             "protocol": self.protocol,
+            "data": self.data,
+            "synthetic": self.synthetic,
+            "verdicts": {
+                verdict.aspect: {"grade": verdict.grade, "sentence": verdict.sentence} for verdict in self.verdicts
+            },
             "metrics": {name: _measure_json(measure) for name, measure in self.metrics.items()},
+            **decoding,
             "seconds": round(self.seconds, 3),
             "seconds_parts": {part: round(seconds, 3) for part, seconds in self.seconds_parts.items()},
             "versions": dict(self.versions),
@@ -103,25 +118,34 @@ class Report:
     def rows(self) -> list[tuple[str, str, str, str, str]]:
         """The cells of the table, one row a metric, in the order of `COLUMNS`; "-" where undefined."""
         return [
-            (name, _value_cell(measure), _number(measure.floor), _number(measure.memoriser), measure.better)
+            (
+                name,
+                _cell(measure.value, measure.ci95),
+                _cell(measure.floor, measure.floor_ci95),
+                _cell(measure.memoriser, None),
+                measure.better,
+            )
             for name, measure in self.metrics.items()
         ]
 
-
-def format_table(report: Report) -> str:
-    """The report as plain text: metric, value with interval, floor, memoriser, direction; then reasons and warnings."""
-    notes: dict[str, int] = {}
-    table: list[tuple[str, ...]] = [COLUMNS]
-    for (name, *cells), measure in zip(report.rows(), report.metrics.values(), strict=True):
-        if measure.reason is not None:
-            name = f"{name} [{notes.setdefault(measure.reason, len(notes) + 1)}]"
-        table.append((name, *cells))
-    widths = [max(len(row[column]) for row in table) for column in range(len(COLUMNS))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    lines += [f"[{number}] {reason}" for reason, number in notes.items()]
-    lines += [f"warning: {warning}" for warning in report.warnings]
-    return "\n".join(lines)
+    def table(self) -> str:
+        """Plain text: the verdicts, a row a metric, then reasons and warnings."""
+        notes: dict[str, int] = {}
+        table: list[tuple[str, ...]] = [COLUMNS]
+        for (name, *cells), measure in zip(self.rows(), self.metrics.values(), strict=True):
+            if measure.reason is not None:
+                name = f"{name} [{notes.setdefault(measure.reason, len(notes) + 1)}]"
+            table.append((name, *cells))
+        widths = [max(len(row[column]) for row in table) for column in range(len(COLUMNS))]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
+        ]
+        lines.insert(1, "  ".join("-" * width for width in widths))
+        judged = [f"{verdict.aspect:<11} {verdict.grade.upper():<11} {verdict.sentence}" for verdict in self.verdicts]
+        lines = [f"protocol: {self.protocol}", "", *judged, *([""] if judged else []), *lines]
+        lines += [f"[{number}] {reason}" for reason, number in notes.items()]
+        lines += [f"warning: {warning}" for warning in self.warnings]
+        return "\n".join(lines)
 
 
 def _measure_json(measure: Measure) -> dict[str, Any]:
@@ -130,16 +154,15 @@ def _measure_json(measure: Measure) -> dict[str, Any]:
         "floor": measure.floor,
         "memoriser": measure.memoriser,
         "ci95": None if measure.ci95 is None else list(measure.ci95),
+        "floor_ci95": None if measure.floor_ci95 is None else list(measure.floor_ci95),
         "better": measure.better,
     }
+    if measure.parts is not None:
+        entry["parts"] = dict(measure.parts)
     return entry if measure.reason is None else {**entry, "reason": measure.reason}
 
 
-def _value_cell(measure: Measure) -> str:
-    if measure.ci95 is None:
-        return _number(measure.value)
-    return f"{_number(measure.value)} [{_number(measure.ci95[0])}, {_number(measure.ci95[1])}]"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+def _cell(value: float | None, ends: Interval | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if ends is None else f"{value:.4g} [{ends[0]:.4g}, {ends[1]:.4g}]"

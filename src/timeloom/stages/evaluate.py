@@ -2,79 +2,287 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 
-from timeloom.checkpoint import write_json
-from timeloom.data import Dataset, match_label_type
-from timeloom.encoders import FCN
+from timeloom.data import Dataset, check_series, match_label_type, read_series
 from timeloom.errors import InputError
-from timeloom.evaluation import RealData, Report, TokenViews, evaluate_arrays, plot_samples
+from timeloom.evaluation import EncoderCache, RealData, Report, Settings, TokenViews, evaluate_arrays, plot_samples
+from timeloom.evaluation.cache import default_folder
+from timeloom.evaluation.page import write_comparison_page
+from timeloom.evaluation.windows import evaluate_windows
+from timeloom.prior.decoding import Round, SamplingConfig
+from timeloom.prior.prior import Prior
 from timeloom.progress import Progress, silent
-from timeloom.stages.train_prior import tokenize
+from timeloom.stages import sample
+from timeloom.stages.train import saved_config
+from timeloom.stages.train_prior import class_indices, tokenize
 from timeloom.tokenizer.tokenizer import Tokenizer
 
-REPORT, PICTURE = "report.json", "samples.png"
+REPORT, PAGE, PICTURE, COMPARISON = "report.json", "report.html", "samples.png", "comparison.html"
+# series whose decoding is watched for the picture of entropy and confidence
+WATCHED = 128
+
+Pair = tuple[np.ndarray, np.ndarray | None]
+
+
+@dataclass(frozen=True)
+class Models:
+    """What a run folder adds to a report: its models and how it samples."""
+
+    tokenizer: Tokenizer
+    prior: Prior
+    sampling: SamplingConfig
+
+    @classmethod
+    def load(cls, run: Path) -> Models:
+        """The models of a run folder.
+
+        Raises:
+            InputError: a part is missing or damaged.
+        """
+        tokenizer, prior = sample.load(run)
+        return cls(tokenizer, prior, saved_config(run).sampling)
 
 
 def run(
     data: Dataset,
     X: np.ndarray,
     y: np.ndarray | None,
-    out: Path,
+    out: Path | None,
     *,
-    tokenizer: Tokenizer | None = None,
+    protocol: Literal["honest", "ucr", "windows"] = "honest",
+    metrics: Sequence[str] | None = None,
+    n_seeds: int | None = None,
     seed: int = 0,
-    trained: dict[str, FCN] | None = None,
+    models: Models | None = None,
+    cache: EncoderCache | None = None,
+    name: str = "synthetic",
     progress: Progress = silent,
 ) -> Report:
-    """Measure, and write `report.json` and `samples.png` (real beside synthetic, by class) into `out`.
+    """Measure, and write `report.json`, `report.html` and `samples.png` into `out`.
 
     Args:
-        data: the real series; without a test split a part of them is held out.
+        data: the real series; without a test split a part of them is held out (not under `windows`, which has none).
         X: synthetic series (n, C, T).
         y: their labels, in the words of the data, or None.
-        out: folder for the results.
-        tokenizer: of the run that made the series, for the measures that rest on tokens.
+        out: folder for the results; None writes nothing.
+        protocol: `honest`, or the published `ucr` or `windows`.
+        metrics: names of the measures; None takes all of the protocol's.
+        n_seeds: trainings of each encoder; None takes the protocol's number (3; 1 of `ucr`; 5 of `windows`).
         seed: source of all randomness.
-        trained: classifiers of earlier reports that need not be trained again, see `evaluate_arrays`.
+        models: of the run that made the series, for the measures that rest on tokens.
+        cache: encoders fitted by earlier reports; None keeps none.
+        name: of the synthetic series, in the report.
         progress: told what is measured.
 
     Raises:
-        InputError: shapes or labels do not fit the data, or the tokenizer was trained on another training split.
+        InputError: shapes or labels do not fit the data, the tokenizer was trained on another training split, or an
+            unknown measure.
     """
-    data = data.with_test_split()
-    assert data.X_test is not None
-    if X.shape[1:] != data.X_test.shape[1:]:
+    if protocol not in ("honest", "ucr", "windows"):
+        raise InputError(f"--protocol: {protocol!r}; allowed: honest, ucr, windows")
+    if protocol != "windows":
+        data = data.with_test_split()
+    if X.shape[1:] != data.X_train.shape[1:]:
         raise InputError(
-            f"the synthetic series have (channels, length) = {X.shape[1:]}, {data.name} has {data.X_test.shape[1:]}"
+            f"the synthetic series have (channels, length) = {X.shape[1:]}, {data.name} has {data.X_train.shape[1:]}"
         )
-    if y is not None and data.classes is not None:
+    y = _own_labels(data, y)
+    if protocol == "windows":
+        real = data.X_train if data.X_test is None else np.concatenate([data.X_train, data.X_test])
+        report = evaluate_windows(
+            real,
+            X,
+            metrics=metrics,
+            n_seeds=5 if n_seeds is None else n_seeds,
+            seed=seed,
+            cache=cache,
+            names=(data.name, name),
+            progress=progress,
+        )
+    else:
+        assert data.X_test is not None
+        tokens = None if models is None else _token_views(models, data, X, seed)
+        report = evaluate_arrays(
+            RealData(data.X_train, data.y_train, data.X_test, data.y_test),
+            X,
+            y,
+            tokens=tokens,
+            settings=Settings(protocol, metrics, (1 if protocol == "ucr" else 3) if n_seeds is None else n_seeds, seed),
+            cache=cache,
+            names=(data.name, name),
+            progress=progress,
+        )
+    if out is not None:
+        write(report, out, progress)
+    return report
+
+
+def write(report: Report, out: Path, progress: Progress = silent) -> None:
+    """`report.json`, `report.html` and `samples.png` in a folder."""
+    report.save(out / REPORT)
+    shown = report.exhibits
+    if shown is not None:
+        plot_samples(out / PICTURE, shown.X_test, shown.y_test, shown.X_synthetic, shown.y_synthetic)
+    progress("draw the page", 0, 1)
+    report.to_html(out / PAGE)
+    progress("draw the page", 1, 1)
+
+
+def compare(
+    data: Dataset,
+    generators: dict[str, Pair],
+    out: Path,
+    *,
+    metrics: Sequence[str] | None = None,
+    n_seeds: int | None = None,
+    seed: int = 0,
+    cache: EncoderCache | None = None,
+    progress: Progress = silent,
+) -> dict[str, Report]:
+    """Measure several generators' series on the same data with the same encoders; a report each, and one page of all.
+
+    Raises:
+        InputError: as `run`, with the name of the generator.
+    """
+    cache = EncoderCache() if cache is None else cache
+    reports: dict[str, Report] = {}
+    for name, (X, y) in generators.items():
         try:
-            y = np.array(match_label_type(list(y), data.classes))
+            reports[name] = run(
+                data, X, y, None, metrics=metrics, n_seeds=n_seeds, seed=seed, cache=cache, name=name, progress=progress
+            )
         except InputError as error:
-            raise InputError(f"labels of the synthetic series: {error}, as in {data.name}") from None
-    if tokenizer is not None and tokenizer.spec.fingerprint != data.fingerprint:
+            raise InputError(f"{name}: {error}") from None
+    for name, report in reports.items():
+        write(report, out / name, progress)
+    write_comparison_page(out / COMPARISON, dict(reports))
+    return reports
+
+
+def comparison_table(reports: dict[str, Report]) -> str:
+    """Plain text: a row a measure, a column a generator, with floor and memoriser (of the first) beside them."""
+    first = next(iter(reports.values()))
+    head = ("metric", *reports, "floor", "memoriser", "better")
+    rows: list[tuple[str, ...]] = [head]
+    for name, measure in first.metrics.items():
+        values = [report.metrics[name].value for report in reports.values()]
+        cells = ["-" if value is None else f"{value:.4g}" for value in (*values, measure.floor, measure.memoriser)]
+        rows.append((name, *cells, measure.better))
+    for aspect in (verdict.aspect for verdict in first.verdicts):
+        grades = [next(v.grade for v in report.verdicts if v.aspect == aspect) for report in reports.values()]
+        rows.append((aspect, *grades, "", "", ""))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def evaluate(
+    real_train: object,
+    real_test: object,
+    synthetic: object,
+    *,
+    protocol: Literal["honest", "ucr", "windows"] = "honest",
+    metrics: Sequence[str] | None = None,
+    n_seeds: int | None = None,
+    seed: int = 0,
+    run: str | os.PathLike[str] | None = None,
+    cache: str | os.PathLike[str] | Literal["default"] | None = "default",
+    progress: Progress = silent,
+) -> Report:
+    """Measure synthetic series of any generator against real ones.
+
+    Args:
+        real_train: series (n, C, T) or (n, T) that the generator learned from, or a pair (series, labels).
+        real_test: real series that it did not see, likewise.
+        synthetic: synthetic series, likewise; or the name of a file.
+        protocol: `honest`, `ucr` or `windows`.
+        metrics: names of the measures, see `timeloom.evaluation.METRICS`; None takes all.
+        n_seeds: trainings of each encoder.
+        seed: source of all randomness.
+        run: folder of the run that made the series, for the measures of tokens.
+        cache: folder that keeps fitted encoders; None keeps none.
+        progress: told what is measured.
+
+    Raises:
+        InputError: series or labels that do not fit together (it says which and why).
+
+    Example:
+        >>> report = timeloom.evaluate((X_train, y_train), (X_test, y_test), (X_new, y_new))    # doctest: +SKIP
+        >>> print(report.table()); report.to_html("report.html")                                # doctest: +SKIP
+    """
+    X_train, y_train = _pair(real_train, "real_train", 2)
+    X_test, y_test = _pair(real_test, "real_test", 1)
+    X, y = _pair(synthetic, "synthetic", 1)
+    data = Dataset("real", X_train, y_train, X_test, y_test)
+    folder = default_folder() if cache == "default" else None if cache is None else Path(cache)
+    return globals()["run"](
+        data,
+        X,
+        y,
+        None,
+        protocol=protocol,
+        metrics=metrics,
+        n_seeds=n_seeds,
+        seed=seed,
+        models=None if run is None else Models.load(Path(run)),
+        cache=EncoderCache(folder),
+        progress=progress,
+    )
+
+
+def _pair(given: object, name: str, least: int) -> Pair:
+    if isinstance(given, str | os.PathLike):
+        X, y, _ = read_series(Path(given))
+        return X, y
+    X, y = given if isinstance(given, tuple) else (given, None)
+    return check_series(X, y, name, least)
+
+
+def _own_labels(data: Dataset, y: np.ndarray | None) -> np.ndarray | None:
+    """Labels in the words of the data; None where the data has none."""
+    if y is None or data.classes is None:
+        return None
+    try:
+        return np.array(match_label_type(list(y), data.classes))
+    except InputError as error:
+        raise InputError(f"labels of the synthetic series: {error}, as in {data.name}") from None
+
+
+def _token_views(models: Models, data: Dataset, X: np.ndarray, seed: int) -> TokenViews:
+    tokenizer, prior = models.tokenizer, models.prior
+    if tokenizer.spec.fingerprint != data.fingerprint:
         raise InputError(
             f"--run: was trained on {tokenizer.spec.name} ({tokenizer.spec.fingerprint}), not on the training split "
             f"of {data.name} ({data.fingerprint}); give the data it was trained on, or leave --run out"
         )
-    tokens = None if tokenizer is None else _token_views(tokenizer, data.X_train, data.X_test)
-    real = RealData(data.X_train, data.y_train, data.X_test, data.y_test)
-    report = evaluate_arrays(real, X, y, tokens=tokens, seed=seed, trained=trained, progress=progress)
-    write_json(out / REPORT, report.to_json())
-    plot_samples(out / PICTURE, data.X_test, data.y_test, X, y)
-    return report
-
-
-def _token_views(tokenizer: Tokenizer, train: np.ndarray, test: np.ndarray) -> TokenViews:
-    tokens = tokenize(tokenizer, test)
-    reconstruction = torch.cat([tokenizer.decode(part) for part in tokens.split(256)])
+    assert data.X_test is not None
+    test, train, synthetic = (tokenize(tokenizer, series) for series in (data.X_test, data.X_train, X))
+    generator = torch.Generator().manual_seed(seed)
+    likelihood = [
+        prior.masked_log_likelihood(tokens, class_indices(tokenizer, y, len(tokens)), generator).numpy()
+        for tokens, y in ((test, data.y_test), (train, data.y_train))
+    ]
+    rounds: list[Round] = []
+    classes = class_indices(tokenizer, data.y_train, len(train))
+    watched = classes[torch.linspace(0, len(classes) - 1, min(WATCHED, len(classes))).long()]
+    prior.sample(watched, models.sampling, generator, trace=rounds)
     return TokenViews(
-        reconstruction=reconstruction.numpy(),
-        test_tokens=tokens.numpy(),
-        train_tokens=tokenize(tokenizer, train).numpy(),
+        reconstruction=torch.cat([tokenizer.decode(part) for part in test.split(256)]).numpy(),
+        test=test.numpy(),
+        train=train.numpy(),
+        synthetic=synthetic.numpy(),
         codebook_size=tokenizer.layout.codebook_size,
+        features=tuple(tokenizer.pool(part).numpy() for part in (test, train, synthetic)),  # type: ignore[arg-type]
+        likelihood=(likelihood[0], likelihood[1]),
+        step_entropy=np.array([done.entropy for done in rounds]),
+        step_confidence=np.array([done.confidence for done in rounds]),
     )

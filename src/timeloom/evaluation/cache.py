@@ -1,0 +1,114 @@
+"""Fitted encoders that need not be fitted again: kept by data, settings and seed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from timeloom import __version__
+from timeloom.checkpoint import replacing
+from timeloom.encoders import Encoder, load_encoder
+from timeloom.errors import InputError
+from timeloom.progress import Progress, silent
+
+FOLDER_VARIABLE = "TIMELOOM_CACHE"
+AnyEncoder = TypeVar("AnyEncoder", bound=Encoder)
+
+
+def default_folder() -> Path:
+    """`$TIMELOOM_CACHE`, or `timeloom/` in the user's cache folder (`$XDG_CACHE_HOME`, else `~/.cache`)."""
+    if FOLDER_VARIABLE in os.environ:
+        return Path(os.environ[FOLDER_VARIABLE])
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "timeloom"
+
+
+class EncoderCache:
+    """Encoders fitted on the same series and labels with the same settings and seed are fitted once.
+
+    Args:
+        folder: where they are kept from one process to the next; None keeps them in memory only.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._kept: dict[str, Encoder] = {}
+        self._keys: dict[int, str] = {}
+        self._outputs: dict[str, tuple[NDArray, ...]] = {}
+
+    def fitted(
+        self, encoder: AnyEncoder, X: NDArray, y: NDArray | None = None, *, progress: Progress = silent
+    ) -> AnyEncoder:
+        """`encoder.fit(X, y)`, or the one that was fitted so before. A damaged entry is fitted and written again."""
+        key = _key(encoder, X, y)
+        if key not in self._kept:
+            self._kept[key] = self._read(key) or self._fit(key, encoder, X, y, progress)
+        found = self._kept[key]
+        assert isinstance(found, type(encoder))
+        self._keys[id(found)] = key
+        return found
+
+    def outputs(
+        self, encoder: Encoder, function: Callable[[NDArray], tuple[NDArray, ...]], X: NDArray
+    ) -> tuple[NDArray, ...]:
+        """`function(X)` of an encoder that `fitted` returned, or what it gave before: for series of every report."""
+        digest = hashlib.sha256(f"{function.__name__} {X.shape}".encode())
+        digest.update(np.ascontiguousarray(X).data)
+        name = f"{self._keys[id(encoder)]}/outputs-{digest.hexdigest()[:24]}.safetensors"
+        if name not in self._outputs:
+            self._outputs[name] = self._read_arrays(name) or self._compute(name, function, X)
+        return self._outputs[name]
+
+    def _read_arrays(self, name: str) -> tuple[NDArray, ...] | None:
+        if self._folder is None or not (self._folder / name).exists():
+            return None
+        try:
+            arrays = load_file(self._folder / name)
+        except (SafetensorError, OSError):
+            return None
+        return tuple(arrays[str(i)] for i in range(len(arrays)))
+
+    def _compute(
+        self, name: str, function: Callable[[NDArray], tuple[NDArray, ...]], X: NDArray
+    ) -> tuple[NDArray, ...]:
+        arrays = function(X)
+        if self._folder is not None:
+            try:
+                with replacing(self._folder / name) as temporary:
+                    save_file({str(i): np.ascontiguousarray(array) for i, array in enumerate(arrays)}, temporary)
+            except OSError:
+                self._folder = None
+        return arrays
+
+    def _read(self, key: str) -> Encoder | None:
+        if self._folder is None or not (self._folder / key).exists():
+            return None
+        try:
+            return load_encoder(self._folder / key)
+        except InputError:
+            return None
+
+    def _fit(self, key: str, encoder: Encoder, X: NDArray, y: NDArray | None, progress: Progress) -> Encoder:
+        fitted = encoder.fit(X, y, progress=progress)
+        if self._folder is not None:
+            try:
+                fitted.save(self._folder / key)
+            except OSError:
+                # A full disk or a read-only home must not lose a report that needs no cache.
+                self._folder = None
+        return fitted
+
+
+def _key(encoder: Encoder, X: NDArray, y: NDArray | None) -> str:
+    """Name of a fit: kind and settings of the encoder, version, series and labels."""
+    settings = {name: value for name, value in sorted(vars(encoder).items()) if not name.startswith("_")}
+    digest = hashlib.sha256(f"{__version__} {settings} {X.shape} {None if y is None else y.tolist()}".encode())
+    digest.update(np.ascontiguousarray(X).data)
+    return f"{type(encoder).__name__.lower()}-{digest.hexdigest()[:24]}"

@@ -1,0 +1,205 @@
+"""Evidence: everything that metrics are computed from, each part made when a metric first asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from timeloom.encoders import FCN, Catch22, Encoder, Rocket, TS2Vec
+from timeloom.encoders.inputs import SeriesScaler
+from timeloom.evaluation.cache import EncoderCache
+from timeloom.evaluation.evidence import Absent, Predictions, RealData, TokenViews, Views
+from timeloom.progress import Progress, silent
+
+NO_LABELS = Absent("the data has no labels")
+NO_TOKENS = Absent("no tokenizer was given")
+Result = TypeVar("Result")
+
+
+class Evidence:
+    """The sets of series and what encoders make of them.
+
+    Args:
+        real: both real splits, checked.
+        X_synthetic: (N, C, T), checked.
+        y_synthetic: labels known to the training split, or None.
+        tokens: what a tokenizer makes of the series, or None.
+        seeds: of the encoders that are trained; the first one is also the source of every other draw.
+        fcn_steps: optimisation steps of every FCN; None takes the FCN's own choice.
+        ts2vec_steps: the same of TS2Vec.
+        cache: keeps fitted encoders.
+        progress: told about each training.
+    """
+
+    def __init__(
+        self,
+        real: RealData,
+        X_synthetic: NDArray,
+        y_synthetic: NDArray | None,
+        tokens: TokenViews | None,
+        *,
+        seeds: range,
+        fcn_steps: int | None = None,
+        ts2vec_steps: int | None = None,
+        cache: EncoderCache | None = None,
+        progress: Progress = silent,
+    ) -> None:
+        self.real, self.y_synthetic, self.seeds = real, y_synthetic, seeds
+        self.tokens = NO_TOKENS if tokens is None else tokens
+        self.series = Views.draw(real.X_test, real.X_train, X_synthetic, seeds.start)
+        self._fcn_steps, self._ts2vec_steps = fcn_steps, ts2vec_steps
+        self._cache = EncoderCache() if cache is None else cache
+        self._progress = progress
+        self._kept: dict[Callable[[Evidence], Any], Any] = {}
+
+    def once(self, function: Callable[[Evidence], Result]) -> Result:
+        """`function(self)`, kept for the metrics that share it."""
+        if function not in self._kept:
+            self._kept[function] = function(self)
+        return cast(Result, self._kept[function])
+
+    @property
+    def seed(self) -> int:
+        """Source of every draw that is not an encoder's."""
+        return self.seeds.start
+
+    @cached_property
+    def scaled(self) -> Views:
+        """Series (N, C, T), scaled per channel by training statistics, missing values interpolated."""
+        return self._through(SeriesScaler.fit(self.real.X_train).transform)
+
+    @property
+    def flat(self) -> Views:
+        """`scaled` with a row a series, (N, C T)."""
+        views = self.scaled
+        return views.of(*(part.reshape(len(part), -1) for part in (views.test, views.train, views.synthetic)))
+
+    @cached_property
+    def fcns(self) -> list[FCN] | Absent:
+        """Classifiers trained on the real training split, one a seed."""
+        if self.real.y_train is None:
+            return NO_LABELS
+        if len(set(self.real.y_train.tolist())) < 2:
+            return Absent("the training split holds a single class")
+        return [self._fcn(self.real.X_train, self.real.y_train, "real", seed) for seed in self.seeds]
+
+    @cached_property
+    def _fcn_outputs(self) -> tuple[tuple[Views, Views], ...] | Absent:
+        """Features and probabilities of each set under each FCN, in one pass."""
+        if isinstance(self.fcns, Absent):
+            return self.fcns
+        found = []
+        for fcn in self.fcns:
+            features, probabilities = self._read(fcn, fcn.encode_and_classify)
+            found.append((features, probabilities))
+        return tuple(found)
+
+    @property
+    def fcn_features(self) -> tuple[Views, ...] | Absent:
+        """Features (N, 128) of the FCNs trained on the real training split, one entry a seed."""
+        outputs = self._fcn_outputs
+        return outputs if isinstance(outputs, Absent) else tuple(features for features, _ in outputs)
+
+    @property
+    def fcn_probabilities(self) -> tuple[Views, ...] | Absent:
+        """Class probabilities (N, n_classes) of the same FCNs."""
+        outputs = self._fcn_outputs
+        return outputs if isinstance(outputs, Absent) else tuple(probabilities for _, probabilities in outputs)
+
+    @cached_property
+    def fcn_reconstruction(self) -> tuple[NDArray, ...] | Absent:
+        """FCN features (N, 128) of the tokenizer's reconstruction of the test split, one array a seed."""
+        if isinstance(self.fcns, Absent):
+            return self.fcns
+        if isinstance(self.tokens, Absent):
+            return self.tokens
+        return tuple(fcn.encode(self.tokens.reconstruction) for fcn in self.fcns)
+
+    @cached_property
+    def rocket(self) -> Views:
+        """Features (N, 1000) of random convolutions; their scale is the training split's."""
+        return self._encoded(Rocket(seed=self.seed))
+
+    @cached_property
+    def ts2vec(self) -> tuple[Views, ...]:
+        """Features (N, 320) of TS2Vec trained on the real training split, one entry a seed."""
+        return tuple(self._encoded(TS2Vec(steps=self._ts2vec_steps, seed=seed)) for seed in self.seeds)
+
+    @cached_property
+    def catch22(self) -> Views:
+        """catch22 features (N, 24 C), standardised by the training split."""
+        return self._encoded(Catch22())
+
+    @cached_property
+    def codes(self) -> Views | Absent:
+        """Pooled codes (N, D) of the tokenizer."""
+        if isinstance(self.tokens, Absent):
+            return self.tokens
+        if self.tokens.features is None:
+            return Absent("no features of the tokenizer were given")
+        return self.series.of(*self.tokens.features)
+
+    @cached_property
+    def predictions(self) -> Predictions | Absent:
+        """What FCNs trained on each set (first seed) say of the real test split."""
+        if isinstance(self.fcns, Absent):
+            return self.fcns
+        if self.real.y_test is None or self.real.y_train is None:
+            return Absent("the real test split has no labels")
+        X_train, y_train, y = self.real.X_train, self.real.y_train, self.y_synthetic
+        rows = self.series.memoriser_rows
+        both: NDArray | Absent = Absent("the synthetic series have no labels")
+        if y is not None:
+            X_both = np.concatenate([X_train, self.series.synthetic])
+            both = self._predicted(X_both, np.concatenate([y_train, y]), "real and synthetic")
+        return Predictions(
+            truth=self.real.y_test,
+            train=self.fcns[0].predict(self.series.test),
+            synthetic=self._predicted(self.series.synthetic, y, "synthetic"),
+            both=both,
+            memoriser=self._predicted(X_train[rows], y_train[rows], "memorised"),
+        )
+
+    def _predicted(self, X: NDArray, y: NDArray | None, name: str) -> NDArray | Absent:
+        if y is None:
+            return Absent(f"the {name} series have no labels")
+        if len(set(y.tolist())) < 2:
+            return Absent(f"the {name} series hold a single class, {y[0]}")
+        return self._fcn(X, y, name, self.seed).predict(self.series.test)
+
+    def _fcn(self, X: NDArray, y: NDArray, name: str, seed: int) -> FCN:
+        return self._cache.fitted(
+            FCN(steps=self._fcn_steps, seed=seed), X, y, progress=self._named(f"FCN on {name}", seed)
+        )
+
+    def _encoded(self, encoder: Encoder) -> Views:
+        name, seed = type(encoder).__name__, getattr(encoder, "seed", self.seed)
+        fitted = self._cache.fitted(encoder, self.real.X_train, progress=self._named(name, seed))
+
+        def encode(X: NDArray) -> tuple[NDArray, ...]:
+            return (fitted.encode(X),)
+
+        return self._read(fitted, encode)[0]
+
+    def _read(self, encoder: Encoder, function: Callable[[NDArray], tuple[NDArray, ...]]) -> tuple[Views, ...]:
+        """What an encoder gives of each set; of the real ones from the cache."""
+        series = self.series
+        real = [self._cache.outputs(encoder, function, X) for X in (series.test, series.train)]
+        return tuple(series.of(*parts) for parts in zip(*real, function(series.synthetic), strict=True))
+
+    def _through(self, function: Callable[[NDArray], NDArray]) -> Views:
+        series = self.series
+        return series.of(function(series.test), function(series.train), function(series.synthetic))
+
+    def _named(self, name: str, seed: int) -> Progress:
+        """Progress under the name of what is trained, and which of the seeds it is."""
+        title = name if len(self.seeds) == 1 else f"{name}, seed {seed}"
+
+        def report(stage: str, done: int, total: int, note: str = "") -> None:
+            self._progress(title, done, total, note)
+
+        return report

@@ -1,0 +1,175 @@
+"""What all metrics are built of: a value with its floor, its memoriser and intervals for value and floor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from timeloom.evaluation.evidence import Absent, Views
+from timeloom.evaluation.gathering import Evidence
+from timeloom.evaluation.measures.bootstrap import centred_interval
+from timeloom.evaluation.results import Better, Family, Interval, Measure
+
+N_BOOT = 200
+# a replicate of these costs an eigenvalue problem or a pass over all series
+N_BOOT_SLOW = 100
+# distances between all pairs are taken of no more than so many series of each set, drawn by the seed
+MOST_PAIRED = 5000
+
+Distance = Callable[[NDArray, NDArray], float]
+Replicates = Callable[[NDArray, NDArray, int, int], NDArray]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A line of the report.
+
+    Attributes:
+        compute: evidence to measure; the first line of its docstring says in plain words what is measured.
+        family: which question it answers.
+        parts: attributes of the evidence that it needs and that take long to make.
+    """
+
+    compute: Callable[[Evidence], Measure]
+    family: Family
+    parts: tuple[str, ...] = ()
+
+    @property
+    def explanation(self) -> str:
+        """One sentence for the reader of a report."""
+        return (self.compute.__doc__ or "").strip().splitlines()[0]
+
+
+def undefined(better: Better, absent: Absent) -> Measure:
+    """A measure that cannot be had, with the reason."""
+    return Measure(None, None, None, None, better, absent.reason)
+
+
+def distance_measure(
+    seeds: Sequence[Views], distance: Distance, replicates: Replicates, evidence: Evidence, n_boot: int = N_BOOT
+) -> Measure:
+    """Distance of the synthetic set to the real test split; lower is better. Means over the encoder's seeds."""
+
+    def mean(part: Callable[[Views], NDArray]) -> float:
+        return float(np.mean([distance(views.test, part(views)) for views in seeds]))
+
+    def spread(part: Callable[[Views], NDArray]) -> NDArray:
+        return np.mean([replicates(views.test, part(views), n_boot, evidence.seed) for views in seeds], axis=0)
+
+    value, floor = mean(_synthetic), mean(_floor)
+    # an unbiased distance may be below 0, a plain one not
+    low = 0.0 if min(value, floor) >= 0 else -np.inf
+    return Measure(
+        value=value,
+        floor=floor,
+        memoriser=mean(_memoriser),
+        ci95=centred_interval(value, spread(_synthetic), low=low),
+        better="lower",
+        floor_ci95=prediction_interval(floor, spread(_floor), seeds[0], low=low),
+    )
+
+
+@dataclass(frozen=True)
+class CaseScores:
+    """Scores (cases,) of the same kind for each set that stands against the test split; entries are encoder seeds."""
+
+    synthetic: list[NDArray]
+    floor: list[NDArray]
+    memoriser: list[NDArray]
+
+    @classmethod
+    def of(cls, seeds: Sequence[Views], scores: Distance | Callable[[NDArray, NDArray], NDArray]) -> Self:
+        """`scores(test, other)` for each seed and each set in the place of `other`."""
+        return cls(
+            *(
+                [np.asarray(scores(views.test, part(views))) for views in seeds]
+                for part in (_synthetic, _floor, _memoriser)
+            )
+        )
+
+
+def case_measure(
+    scores: CaseScores,
+    evidence: Evidence,
+    better: Better,
+    *,
+    summary: Callable[[NDArray], float] = lambda cases: float(np.mean(cases)),
+    low: float = 0.0,
+    high: float = np.inf,
+) -> Measure:
+    """A summary (the mean, if nothing else is said) of scores that each case has."""
+
+    def mean(seeds: list[NDArray]) -> float:
+        return float(np.mean([summary(cases) for cases in seeds]))
+
+    def spread(seeds: list[NDArray]) -> NDArray:
+        return np.mean([redrawn(summary, cases, evidence.seed) for cases in seeds], axis=0)
+
+    value, floor = mean(scores.synthetic), mean(scores.floor)
+    return Measure(
+        value=value,
+        floor=floor,
+        memoriser=mean(scores.memoriser),
+        ci95=centred_interval(value, spread(scores.synthetic), low=low, high=high),
+        better=better,
+        floor_ci95=prediction_interval(floor, spread(scores.floor), evidence.series, low=low, high=high),
+    )
+
+
+def redrawn(summary: Callable[[NDArray], float], cases: NDArray, seed: int, n_boot: int = N_BOOT) -> NDArray:
+    """Bootstrap replicates (n_boot,) of a summary of cases (N, ...)."""
+    rng = np.random.default_rng(seed)
+    return np.array([summary(cases[rng.integers(0, len(cases), size=len(cases))]) for _ in range(n_boot)])
+
+
+def plain_replicates(distance: Distance) -> Replicates:
+    """Replicates of any distance: computed again on the second set's rows, drawn again with replacement."""
+
+    def replicates(real: NDArray, other: NDArray, n_boot: int, seed: int) -> NDArray:
+        return redrawn(lambda rows: distance(real, rows), other, seed, n_boot)
+
+    return replicates
+
+
+def prediction_interval(
+    floor: float, replicates: NDArray, views: Views, *, low: float = -np.inf, high: float = np.inf
+) -> Interval:
+    """Where the floor of another real set of the synthetic set's size would fall, 95 times in 100.
+
+    The bootstrap tells how far the floor strays from the truth; another set strays as well, and both add up:
+    deviations are widened by sqrt(1 + n_floor / n_synthetic).
+    """
+    widen = np.sqrt(1.0 + len(views.floor_rows) / len(views.synthetic))
+    return centred_interval(floor, replicates.mean() + widen * (replicates - replicates.mean()), low=low, high=high)
+
+
+def capped(views: Views, seed: int, most: int = MOST_PAIRED) -> Views:
+    """The same views with at most `most` test and synthetic cases, drawn by the seed."""
+
+    def draw(n: int) -> NDArray | slice:
+        return slice(None) if n <= most else np.sort(np.random.default_rng(seed).choice(n, size=most, replace=False))
+
+    rows = draw(len(views.synthetic))
+    return Views(
+        test=views.test[draw(len(views.test))],
+        train=views.train,
+        synthetic=views.synthetic[rows],
+        memoriser_rows=views.memoriser_rows[rows],
+        floor_rows=views.floor_rows[draw(len(views.floor_rows))],
+    )
+
+
+def _synthetic(views: Views) -> NDArray:
+    return views.synthetic
+
+
+def _floor(views: Views) -> NDArray:
+    return views.floor
+
+
+def _memoriser(views: Views) -> NDArray:
+    return views.memoriser

@@ -1,0 +1,26 @@
+"""The report: what an evaluation found, with a way to a page that a browser shows."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from timeloom.checkpoint import write_json
+from timeloom.evaluation.metrics import METRICS
+from timeloom.evaluation.page import write_page
+from timeloom.evaluation.results import Results
+
+
+@dataclass(frozen=True)
+class Report(Results):
+    """Results that can be written to files."""
+
+    def to_html(self, path: str | os.PathLike[str]) -> None:
+        """One self-contained page: verdicts, table, pictures."""
+        explanations = {name: metric.explanation for name, metric in METRICS.items()}
+        write_page(Path(path), self, explanations=explanations)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """`to_json` as a file."""
+        write_json(Path(path), self.to_json())

@@ -1,0 +1,152 @@
+"""Judgement in plain words: good, borderline or bad, with the figures and floors that justify it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from timeloom.evaluation.results import Measure, Verdict
+
+Aspect = Literal["fidelity", "diversity", "usefulness", "privacy"]
+Grade = Literal["good", "borderline", "bad", "unknown"]
+
+GRADES: tuple[Grade, Grade, Grade] = ("bad", "borderline", "good")
+SENTENCES: dict[Aspect, dict[Grade, str]] = {
+    "fidelity": {
+        "good": "The synthetic series look like real ones.",
+        "borderline": "The synthetic series resemble real ones, but can be told apart.",
+        "bad": "The synthetic series do not look like real ones.",
+    },
+    "diversity": {
+        "good": "They cover the real data about as well as the training series do.",
+        "borderline": "They miss a part of the real data.",
+        "bad": "They leave out much of the real data.",
+    },
+    "usefulness": {
+        "good": "A model trained on them works on real series as well as one trained on real ones.",
+        "borderline": "A model trained on them works on real series, but not as well as one trained on real ones.",
+        "bad": "A model trained on them does not work well on real series.",
+    },
+    "privacy": {
+        "good": "They are no nearer to the training series than new real series are.",
+        "borderline": "Some are nearer to training series than new real series would be.",
+        "bad": "Many are copies of training series, or give away which series were trained on.",
+    },
+}
+UNKNOWN = "None of the measures that would tell is defined here."
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How one measure is judged.
+
+    Attributes:
+        metric: its name.
+        grade: measure with a value and a floor to grade.
+        words: value and floor in words.
+    """
+
+    metric: str
+    grade: Callable[[float, Measure], int]
+    words: Callable[[float, float], str]
+
+
+def steps(value: float, good: float, borderline: float) -> int:
+    """2, 1 or 0 for a value at or below `good`, at or below `borderline`, above both."""
+    return 2 if value <= good else 1 if value <= borderline else 0
+
+
+def _floor(measure: Measure) -> float:
+    assert measure.floor is not None
+    return measure.floor
+
+
+def _share_of_floor(value: float, measure: Measure) -> int:
+    """Losing a tenth of what real series reach is good, losing three tenths borderline."""
+    floor = _floor(measure)
+    return steps(-value, -0.9 * floor, -0.7 * floor)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _shares(thing: str) -> Callable[[float, float], str]:
+    return lambda value, floor: f"{_percent(value)} {thing} (of real series: {_percent(floor)})"
+
+
+def _copies(value: float, measure: Measure) -> int:
+    """By definition about 5 % of new real series count as near copies: twice that is still harmless.
+
+    The lower end of the interval counts, so that a handful among few series is no alarm.
+    """
+    highest = measure.floor_ci95[1] if measure.floor_ci95 is not None else _floor(measure)
+    surely = value if measure.ci95 is None else measure.ci95[0]
+    return steps(surely, max(highest, 0.1), max(2 * highest, 0.25))
+
+
+RULES: dict[Aspect, tuple[Rule, ...]] = {
+    "fidelity": (
+        Rule(
+            "discriminative_rocket",
+            lambda value, measure: steps(value, _floor(measure) + 0.1, _floor(measure) + 0.25),
+            lambda value, floor: (
+                f"a classifier tells them from real ones in {_percent(0.5 + value)} of cases "
+                f"(real from real: {_percent(0.5 + floor)}; 50 % is guessing)"
+            ),
+        ),
+        Rule("precision", _share_of_floor, _shares("lie where real series lie")),
+    ),
+    "diversity": (
+        Rule("recall", _share_of_floor, _shares("of the real series lie where synthetic ones do")),
+        Rule("coverage", _share_of_floor, _shares("of the real series have a synthetic one near")),
+    ),
+    "usefulness": (
+        Rule(
+            "cas",
+            lambda value, measure: steps(_floor(measure) - value, 0.02, 0.1),
+            lambda value, floor: f"{100 * value:.1f} % right (trained on real series: {100 * floor:.1f} %)",
+        ),
+        Rule(
+            "predictive_error",
+            lambda value, measure: steps(value, 1.05 * _floor(measure), 1.3 * _floor(measure)),
+            lambda value, floor: f"forecast error {value:.3g} (trained on real series: {floor:.3g})",
+        ),
+    ),
+    "privacy": (
+        Rule("copy_share", _copies, _shares("are near copies of training series")),
+        Rule(
+            "membership_by_distance",
+            lambda value, measure: steps(value, max(_floor(measure), 0.5) + 0.05, max(_floor(measure), 0.5) + 0.15),
+            lambda value, floor: (
+                f"an attacker who ranks series by distance is right in {_percent(value)} of pairs "
+                f"(with real series in their place: {_percent(floor)}; 50 % is guessing)"
+            ),
+        ),
+    ),
+}
+
+
+def judge(metrics: Mapping[str, Measure]) -> list[Verdict]:
+    """A verdict on each aspect from the measures that are there and defined.
+
+    The grades of an aspect's measures are averaged and rounded down, so that one bad measure cannot be hidden by a
+    good one; for privacy the worst one counts.
+    """
+    return [_verdict(aspect, metrics) for aspect in RULES]
+
+
+def _verdict(aspect: Aspect, metrics: Mapping[str, Measure]) -> Verdict:
+    scores: list[int] = []
+    evidence: list[tuple[str, str, str]] = []
+    for rule in RULES[aspect]:
+        measure = metrics.get(rule.metric)
+        if measure is None or measure.value is None or measure.floor is None:
+            continue
+        scores.append(rule.grade(measure.value, measure))
+        evidence.append((rule.metric, GRADES[scores[-1]], rule.words(measure.value, measure.floor)))
+    if not scores:
+        return Verdict(aspect, "unknown", UNKNOWN, [])
+    grade = GRADES[min(scores) if aspect == "privacy" else sum(scores) // len(scores)]
+    return Verdict(aspect, grade, SENTENCES[aspect][grade], evidence)
