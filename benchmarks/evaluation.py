@@ -36,7 +36,7 @@ LETTERS = {True: "caught", False: "."}
 
 
 def thirds(name: str, sizes: tuple[int, int, int], seed: int) -> tuple[RealData, Set]:
-    """A training split, a test split and a further set of real series, disjoint, drawn from all series of a data set."""
+    """A training split, a test split and further real series, disjoint, drawn from all series of a data set."""
     found = datasets.load(name).with_test_split()
     assert found.X_test is not None
     assert found.y_train is not None

@@ -56,8 +56,9 @@ def one_seed(
     sampling_seconds = time.perf_counter() - start
     models = evaluate.Models(tokenizer, prior, config.sampling)
     report = evaluate.run(
-        data, made.X, made.y, folder, n_seeds=1, metrics=METRICS, models=models, cache=cache, progress=progress
+        data, made.X, made.y, None, n_seeds=1, metrics=METRICS, models=models, cache=cache, progress=progress
     )
+    report.save(folder / evaluate.REPORT)
     stages = record["stages"]
     result = {
         "seed": config.seed,

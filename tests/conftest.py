@@ -6,5 +6,8 @@ The models are so small that a second thread only waits, and bit-for-bit compari
 from __future__ import annotations
 
 import os
+import tempfile
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# fitted encoders of the tests go to a folder of this test run, not to the user's
+os.environ["TIMELOOM_CACHE"] = tempfile.mkdtemp(prefix="timeloom-cache-")

@@ -235,3 +235,34 @@ def test_a_full_disk_leaves_nothing_behind(wave_run: Path, tmp_path: Path) -> No
     assert "new.npz" in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_evaluate_unknown_measures_and_protocols(timeloom, wave_file: Path, tmp_path: Path) -> None:
+    common = ("evaluate", wave_file, wave_file, "--out", tmp_path / "report")
+    refused(timeloom(*common, "--metrics", "fid_fnc"), "fid_fnc", "did you mean fid_fcn")
+    refused(timeloom(*common, "--protocol", "published"), "'published'", "honest, ucr, windows")
+    refused(timeloom(*common, "--protocol", "windows", "--metrics", "cas"), "'cas'", "context_fid")
+    refused(timeloom(*common, "--seeds", 0), "seeds is 0", "at least 1")
+    assert not (tmp_path / "report").exists()
+
+
+def test_compare_files_of_one_name(timeloom, wave_file: Path, tmp_path: Path) -> None:
+    other = tmp_path / "b" / wave_file.name
+    other.parent.mkdir()
+    other.write_bytes(wave_file.read_bytes())
+    refused(timeloom("compare", wave_file, wave_file, other, "--out", tmp_path / "out"), "waves", "rename")
+
+
+def test_a_long_series_without_a_window(timeloom, tmp_path: Path) -> None:
+    np.savez(tmp_path / "long.npz", values=np.zeros((100, 2)))
+    refused(timeloom("train", tmp_path / "long.npz", "--out", tmp_path / "run"), "one long series", "--window")
+    outcome = timeloom("train", tmp_path / "long.npz", "--out", tmp_path / "run", "--window", 100)
+    refused(outcome, "100 time points", "--window 100")
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_synthetic_series(timeloom, wave_file: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "one.npy", np.zeros((1, 1, 32), dtype=np.float32))
+    refused(
+        timeloom("evaluate", wave_file, tmp_path / "one.npy", "--out", tmp_path / "report"), "1 series", "at least 2"
+    )

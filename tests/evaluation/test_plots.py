@@ -10,7 +10,7 @@ import pytest
 
 from timeloom.errors import InputError
 from timeloom.evaluation import plot_samples
-from timeloom.evaluation.plots import _by_class, _draw
+from timeloom.evaluation.plots import _draw, by_class
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -27,7 +27,7 @@ def test_writes_the_same_png_each_time_and_nothing_else(sines: Callable, tmp_pat
 
 def test_a_row_for_each_class_and_channel_with_shared_range(sines: Callable) -> None:
     X, y = sines(30, seed=0, n_channels=2)
-    figure = _draw(_by_class(X, y, 3 + X[:10], y[:10]), 4)
+    figure = _draw(by_class(X, y, 3 + X[:10], y[:10]), 4)
     titles = [panel.get_title(loc="left") for panel in figure.axes]
     assert len(titles) == 2 * 2 * 2
     assert titles[0] == "class fast: real, channel 0 (n = 15)"
@@ -44,14 +44,14 @@ def test_one_stray_synthetic_series_does_not_flatten_the_rest(sines: Callable) -
     X, _ = sines(60, seed=0)
     stray = X.copy()
     stray[0] = 1e4
-    figure = _draw(_by_class(X, None, stray, None), 10)
+    figure = _draw(by_class(X, None, stray, None), 10)
     assert figure.axes[0].get_ylim()[1] < 10
     assert len(figure.axes) == 2
 
 
 def test_the_median_line_is_the_median(sines: Callable) -> None:
     X, _ = sines(31, seed=0)
-    panel = _draw(_by_class(X, None, X, None), 10).axes[0]
+    panel = _draw(by_class(X, None, X, None), 10).axes[0]
     np.testing.assert_allclose(panel.lines[-1].get_ydata(), np.median(X[:, 0], axis=0), atol=1e-6)
 
 
@@ -61,7 +61,7 @@ def test_gaps_constants_missing_classes_and_many_classes(sines: Callable, tmp_pa
     X[y == "slow"] = 2.0
     plot_samples(tmp_path / "gaps.png", X, y, X[y == "fast"], y[y == "fast"])
     many = np.arange(40) % 20
-    assert [title for title, _, _ in _by_class(X, many, X, many)] == [f"class {label}: " for label in range(12)]
+    assert [title for title, _, _ in by_class(X, many, X, many)] == [f"class {label}: " for label in range(12)]
     plot_samples(tmp_path / "empty.png", np.full((2, 1, 5), np.nan), None, np.zeros((1, 1, 5)), None)
 
 

@@ -106,12 +106,10 @@ class Predictions:
         truth: labels of the test series.
         train: predicted by the one trained on the real training split.
         synthetic: on the synthetic series.
-        both: on the training split and the synthetic series together.
         memoriser: on training series drawn again.
     """
 
     truth: NDArray
     train: NDArray
     synthetic: NDArray | Absent
-    both: NDArray | Absent
     memoriser: NDArray | Absent

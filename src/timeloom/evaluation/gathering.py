@@ -150,19 +150,24 @@ class Evidence:
             return self.fcns
         if self.real.y_test is None or self.real.y_train is None:
             return Absent("the real test split has no labels")
-        X_train, y_train, y = self.real.X_train, self.real.y_train, self.y_synthetic
-        rows = self.series.memoriser_rows
-        both: NDArray | Absent = Absent("the synthetic series have no labels")
-        if y is not None:
-            X_both = np.concatenate([X_train, self.series.synthetic])
-            both = self._predicted(X_both, np.concatenate([y_train, y]), "real and synthetic")
+        X_train, y_train, rows = self.real.X_train, self.real.y_train, self.series.memoriser_rows
         return Predictions(
             truth=self.real.y_test,
             train=self.fcns[0].predict(self.series.test),
-            synthetic=self._predicted(self.series.synthetic, y, "synthetic"),
-            both=both,
+            synthetic=self._predicted(self.series.synthetic, self.y_synthetic, "synthetic"),
             memoriser=self._predicted(X_train[rows], y_train[rows], "memorised"),
         )
+
+    @cached_property
+    def augmented(self) -> NDArray | Absent:
+        """What an FCN trained on real and synthetic series together (first seed) says of the real test split."""
+        if isinstance(self.predictions, Absent):
+            return self.predictions
+        y_train, y = self.real.y_train, self.y_synthetic
+        if y is None or y_train is None:
+            return Absent("the synthetic series have no labels")
+        X = np.concatenate([self.real.X_train, self.series.synthetic])
+        return self._predicted(X, np.concatenate([y_train, y]), "real and synthetic")
 
     def _predicted(self, X: NDArray, y: NDArray | None, name: str) -> NDArray | Absent:
         if y is None:

@@ -54,14 +54,14 @@ def plot_samples(
         raise InputError(
             f"X_synthetic has (channels, length) {synthetic.shape[1:]}, X_real {real.shape[1:]}; allowed: equal ones"
         )
-    groups = _by_class(real, y_real, synthetic, y_synthetic)
+    groups = by_class(real, y_real, synthetic, y_synthetic)
     _save(_draw(groups, n_per_class), Path(path))
 
 
 Group = tuple[str, NDArray[np.float32], NDArray[np.float32]]
 
 
-def _by_class(
+def by_class(
     real: NDArray[np.float32], y_real: ArrayLike | None, synthetic: NDArray[np.float32], y_synthetic: ArrayLike | None
 ) -> list[Group]:
     """Title and series of each row of classes: (title, real (n, C, T), synthetic (m, C, T)); m may be 0."""
@@ -92,22 +92,22 @@ def _draw(groups: list[Group], n_lines: int) -> Figure:
             (right, synthetic, "synthetic", SYNTHETIC_COLOUR),
         ):
             panel.set_title(f"{title}{name}{suffix} (n = {len(series)})", fontsize=9, loc="left")
-            _draw_panel(panel, series[:, channel], n_lines, colour)
-        _set_range(left, real[:, channel], synthetic[:, channel])
+            draw_panel(panel, series[:, channel], n_lines, colour)
+        set_range(left, real[:, channel], synthetic[:, channel])
     figure.suptitle("black: median; band: 5-95 % quantiles of all n; thin: single series", fontsize=9)
     for panel in axes[-1]:
         panel.set_xlabel("time step", fontsize=9)
     return figure
 
 
-def _draw_panel(panel: Axes, series: NDArray[np.float32], n_lines: int, colour: str) -> None:
+def draw_panel(panel: Axes, series: NDArray[np.float32], n_lines: int, colour: str) -> None:
     panel.tick_params(labelsize=8)
     panel.grid(alpha=0.25, linewidth=0.5)
     panel.margins(x=0.01)
     if len(series) == 0:
         panel.text(0.5, 0.5, "no series of this class", transform=panel.transAxes, ha="center", va="center")
         return
-    low, median, high = _quantiles(series)
+    low, median, high = quantiles(series)
     steps = np.arange(series.shape[1])
     panel.fill_between(steps, low, high, color=colour, alpha=0.18, linewidth=0)
     shown = np.unique(np.linspace(0, len(series) - 1, n_lines).round().astype(int))
@@ -115,9 +115,9 @@ def _draw_panel(panel: Axes, series: NDArray[np.float32], n_lines: int, colour: 
     panel.plot(steps, median, color="black", linewidth=1.4)
 
 
-def _set_range(panel: Axes, real: NDArray[np.float32], synthetic: NDArray[np.float32]) -> None:
+def set_range(panel: Axes, real: NDArray[np.float32], synthetic: NDArray[np.float32]) -> None:
     """Show all of the real series and the whole band of the synthetic ones."""
-    bands = [_quantiles(synthetic)] if len(synthetic) else []
+    bands = [quantiles(synthetic)] if len(synthetic) else []
     shown = np.concatenate([real.ravel(), *(band.ravel() for band in bands)])
     shown = shown[np.isfinite(shown)]
     if len(shown):
@@ -125,7 +125,7 @@ def _set_range(panel: Axes, real: NDArray[np.float32], synthetic: NDArray[np.flo
         panel.set_ylim(float(shown.min()) - margin, float(shown.max()) + margin)
 
 
-def _quantiles(series: NDArray[np.float32]) -> NDArray[np.float64]:
+def quantiles(series: NDArray[np.float32]) -> NDArray[np.float64]:
     """5 %, 50 % and 95 % quantile at each time (3, T) of series (n, T); NaN where every series misses the value."""
     quantiles = np.full((3, series.shape[1]), np.nan)
     seen = ~np.isnan(series).all(axis=0)

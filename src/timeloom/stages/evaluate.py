@@ -16,6 +16,7 @@ from timeloom.errors import InputError
 from timeloom.evaluation import EncoderCache, RealData, Report, Settings, TokenViews, evaluate_arrays, plot_samples
 from timeloom.evaluation.cache import default_folder
 from timeloom.evaluation.page import write_comparison_page
+from timeloom.evaluation.report import explanations
 from timeloom.evaluation.windows import evaluate_windows
 from timeloom.prior.decoding import Round, SamplingConfig
 from timeloom.prior.prior import Prior
@@ -163,7 +164,7 @@ def compare(
             raise InputError(f"{name}: {error}") from None
     for name, report in reports.items():
         write(report, out / name, progress)
-    write_comparison_page(out / COMPARISON, dict(reports))
+    write_comparison_page(out / COMPARISON, dict(reports), explanations())
     return reports
 
 

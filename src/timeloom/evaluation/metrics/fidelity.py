@@ -26,6 +26,7 @@ from timeloom.evaluation.metrics.metric import (
     distance_measure,
     redrawn,
     undefined,
+    widen,
 )
 from timeloom.evaluation.results import Measure
 
@@ -162,7 +163,7 @@ def inception(evidence: Evidence) -> Measure:
     value, spread = score(lambda views: views.synthetic)
     floor, floor_spread = score(lambda views: views.test)
     n_test, n_synthetic = len(evidence.series.test), len(evidence.series.synthetic)
-    widened = floor_spread.mean() + np.sqrt(1 + n_test / n_synthetic) * (floor_spread - floor_spread.mean())
+    widened = widen(floor_spread, n_test, n_synthetic)
     return Measure(
         value=value,
         floor=floor,

@@ -22,6 +22,7 @@ MOST_PAIRED = 5000
 
 Distance = Callable[[NDArray, NDArray], float]
 Replicates = Callable[[NDArray, NDArray, int, int], NDArray]
+Summary = Callable[[NDArray], float]
 
 
 @dataclass(frozen=True)
@@ -97,27 +98,47 @@ def case_measure(
     evidence: Evidence,
     better: Better,
     *,
-    summary: Callable[[NDArray], float] = lambda cases: float(np.mean(cases)),
+    summary: Summary | None = None,
     low: float = 0.0,
     high: float = np.inf,
 ) -> Measure:
     """A summary (the mean, if nothing else is said) of scores that each case has."""
+    summarise = mean_of if summary is None else summary
 
-    def mean(seeds: list[NDArray]) -> float:
-        return float(np.mean([summary(cases) for cases in seeds]))
+    def centre(seeds: list[NDArray]) -> float:
+        return float(np.mean([summarise(cases) for cases in seeds]))
 
     def spread(seeds: list[NDArray]) -> NDArray:
-        return np.mean([redrawn(summary, cases, evidence.seed) for cases in seeds], axis=0)
+        if summary is None and all(np.isin(cases, (0, 1)).all() for cases in seeds):
+            return np.mean([share_replicates(cases) for cases in seeds], axis=0)
+        return np.mean([redrawn(summarise, cases, evidence.seed) for cases in seeds], axis=0)
 
-    value, floor = mean(scores.synthetic), mean(scores.floor)
+    value, floor = centre(scores.synthetic), centre(scores.floor)
+    widened = widen(spread(scores.floor), len(scores.floor[0]), len(scores.synthetic[0]))
     return Measure(
         value=value,
         floor=floor,
-        memoriser=mean(scores.memoriser),
+        memoriser=centre(scores.memoriser),
         ci95=centred_interval(value, spread(scores.synthetic), low=low, high=high),
         better=better,
-        floor_ci95=prediction_interval(floor, spread(scores.floor), evidence.series, low=low, high=high),
+        floor_ci95=centred_interval(floor, widened, low=low, high=high),
     )
+
+
+def mean_of(cases: NDArray) -> float:
+    """The mean as a plain number."""
+    return float(np.mean(cases))
+
+
+def share_replicates(cases: NDArray) -> NDArray:
+    """What a share of N cases that are 0 or 1 could be: quantiles of Jeffreys' posterior, (N_BOOT,).
+
+    Unlike redrawn cases these also vary where every case is a 1.
+    """
+    from scipy.stats import beta
+
+    n, hits = len(cases), float(np.sum(cases))
+    return np.asarray(beta.ppf((np.arange(N_BOOT) + 0.5) / N_BOOT, hits + 0.5, n - hits + 0.5))
 
 
 def redrawn(summary: Callable[[NDArray], float], cases: NDArray, seed: int, n_boot: int = N_BOOT) -> NDArray:
@@ -138,13 +159,19 @@ def plain_replicates(distance: Distance) -> Replicates:
 def prediction_interval(
     floor: float, replicates: NDArray, views: Views, *, low: float = -np.inf, high: float = np.inf
 ) -> Interval:
-    """Where the floor of another real set of the synthetic set's size would fall, 95 times in 100.
+    """Where the floor of another real set of the synthetic set's size would fall, 95 times in 100; see `widen`."""
+    widened = widen(replicates, len(views.floor_rows), len(views.synthetic))
+    return centred_interval(floor, widened, low=low, high=high)
+
+
+def widen(replicates: NDArray, n_floor: int, n_synthetic: int) -> NDArray:
+    """Bootstrap replicates of the floor, spread out to those of another real set.
 
     The bootstrap tells how far the floor strays from the truth; another set strays as well, and both add up:
     deviations are widened by sqrt(1 + n_floor / n_synthetic).
     """
-    widen = np.sqrt(1.0 + len(views.floor_rows) / len(views.synthetic))
-    return centred_interval(floor, replicates.mean() + widen * (replicates - replicates.mean()), low=low, high=high)
+    centre = replicates.mean()
+    return np.asarray(centre + np.sqrt(1.0 + n_floor / n_synthetic) * (replicates - centre))
 
 
 def capped(views: Views, seed: int, most: int = MOST_PAIRED) -> Views:

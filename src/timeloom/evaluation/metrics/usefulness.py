@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from timeloom.evaluation.evidence import Absent
 from timeloom.evaluation.gathering import Evidence
-from timeloom.evaluation.measures.bootstrap import bootstrap_interval
+from timeloom.evaluation.measures.bootstrap import centred_interval
 from timeloom.evaluation.measures.predictive import predictive_errors
-from timeloom.evaluation.metrics.metric import N_BOOT, CaseScores, case_measure, undefined
+from timeloom.evaluation.metrics.metric import CaseScores, case_measure, mean_of, share_replicates, undefined
 from timeloom.evaluation.results import Interval, Measure
 
 
@@ -30,7 +30,7 @@ def cas_augmented(evidence: Evidence) -> Measure:
     if isinstance(found, Absent):
         return undefined("higher", found)
     nothing = Absent("training series twice are training series")
-    return _accuracy(evidence, found.both, found.train, nothing)
+    return _accuracy(evidence, evidence.augmented, found.train, nothing)
 
 
 def predictive_error(evidence: Evidence) -> Measure:
@@ -54,14 +54,10 @@ def _accuracy(
         if isinstance(given, Absent):
             return None, None
         cases = (given == truth).astype(np.float64)
-        ends = bootstrap_interval(_mean, cases, n_boot=N_BOOT, seed=evidence.seed, low=0.0, high=1.0)
-        return float(cases.mean()), ends
+        share = mean_of(cases)
+        return share, centred_interval(share, share_replicates(cases), low=0.0, high=1.0)
 
     value, ci95 = right(predicted)
     floor, floor_ci95 = right(by_real)
     reasons = [given.reason for given in (predicted, memorised) if isinstance(given, Absent)]
     return Measure(value, floor, right(memorised)[0], ci95, "higher", "; ".join(reasons) or None, floor_ci95)
-
-
-def _mean(cases: NDArray) -> float:
-    return float(np.mean(cases))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_POINTS = 400
+MAX_POINTS = 300
 FEWEST_POINTS = 8
 WIDTH_FOR_NEIGHBOURS = 50
 N_NEIGHBOURS = 15
@@ -78,7 +78,7 @@ def _umaps(components: NDArray[np.float64], seed: int) -> dict[str, Map]:
         "precomputed_knn": (rows, distances.astype(np.float32), None),
         "force_approximation_algorithm": True,
         "init": _start(components),
-        "n_epochs": 300,
+        "n_epochs": 200,
         "random_state": seed,
         "n_jobs": 1,
     }

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree
 
 if TYPE_CHECKING:
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 # 72 units an inch: as wide as a phone shows it, so that a font of 10 units is read as one of 10 pixels or more.
 WIDTH, HEIGHT = 4.5, 2.0
 INK = "#3d4854"
-STYLE = {
+STYLE: Any = {
     "svg.hashsalt": "timeloom",
     "svg.fonttype": "none",
     "font.family": "sans-serif",
-    "font.size": 10.5,
-    "axes.labelsize": 10.5,
-    "xtick.labelsize": 10.5,
-    "ytick.labelsize": 10.5,
+    "font.size": 10,
+    "axes.labelsize": 10,
+    "xtick.labelsize": 10,
+    "ytick.labelsize": 10,
     "axes.labelcolor": INK,
     "axes.edgecolor": "#9aa4af",
     "xtick.color": "#9aa4af",

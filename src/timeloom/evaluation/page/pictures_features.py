@@ -113,8 +113,8 @@ def _map_panel(name: str, positions: Map, is_synthetic: NDArray[np.bool_]) -> Pa
     assert not isinstance(positions, str)
     (axes,) = new_axes(3.4)
     real, synthetic = positions[~is_synthetic], positions[is_synthetic]
-    axes.scatter(*real.T, s=14, color=REAL_COLOUR, alpha=0.55, linewidths=0)
-    axes.scatter(*synthetic.T, s=16, color=SYNTHETIC_COLOUR, alpha=0.75, linewidths=0.9, marker="x")
+    axes.scatter(real[:, 0], real[:, 1], s=14, color=REAL_COLOUR, alpha=0.55, linewidths=0)
+    axes.scatter(synthetic[:, 0], synthetic[:, 1], s=16, color=SYNTHETIC_COLOUR, alpha=0.75, linewidths=0.9, marker="x")
     axes.set(xticks=[], yticks=[])
     axes.spines[["top", "right"]].set_visible(True)
     mixed = mixing(positions, is_synthetic)
@@ -151,6 +151,8 @@ def _code_panel(real: NDArray, synthetic: NDArray, level: int, n_levels: int) ->
 
 
 def _round_panels(tokens: TokenUse) -> list[Panel]:
+    from matplotlib.ticker import MaxNLocator
+
     panels = []
     for name, unit, values in (
         ("entropy", "entropy, nats", tokens.step_entropy),
@@ -161,7 +163,7 @@ def _round_panels(tokens: TokenUse) -> list[Panel]:
         (axes,) = new_axes()
         axes.plot(np.arange(1, len(values) + 1), values, color="#24303c", linewidth=1.4, marker="o", markersize=3)
         axes.set_ylim(bottom=0)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis_labels(axes, "decoding round", unit)
         first, last = values[0], values[-1]
         alt = f"Mean {name} in each of {len(values)} decoding rounds: {first:.3g} in the first, {last:.3g} in the last."
@@ -180,7 +182,7 @@ def _matrix_panel(name: str, matrix: NDArray, labels: list[str], prefix: str) ->
         axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", color=colour, fontsize=9 if size > 8 else 10)
     short = [label if len(label) <= LABEL_LETTERS else f"{label[: LABEL_LETTERS - 1]}…" for label in labels]
     slanted = max(map(len, short)) * size > 30
-    axes.set_xticks(np.arange(size) + 0.5, short, **({"rotation": 40, "ha": "right"} if slanted else {}))
+    axes.set_xticks(np.arange(size) + 0.5, short, rotation=40 if slanted else 0, ha="right" if slanted else "center")
     axes.set_yticks(np.arange(size) + 0.5, short)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

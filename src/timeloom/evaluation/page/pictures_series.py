@@ -12,10 +12,10 @@ from timeloom.evaluation.plots import (
     MAX_CLASSES,
     REAL_COLOUR,
     SYNTHETIC_COLOUR,
-    _by_class,
-    _draw_panel,
-    _quantiles,
-    _set_range,
+    by_class,
+    draw_panel,
+    quantiles,
+    set_range,
 )
 
 N_LINES = 5
@@ -24,9 +24,9 @@ N_COPIES = 8
 
 def samples(exhibits: Exhibits, key: str = "samples") -> Picture:
     """Held-out real series beside synthetic ones, by class and channel."""
-    groups = _by_class(exhibits.X_test, exhibits.y_test, exhibits.X_synthetic, exhibits.y_synthetic)
+    groups = by_class(exhibits.X_test, exhibits.y_test, exhibits.X_synthetic, exhibits.y_synthetic)
     n_channels = exhibits.X_test.shape[1]
-    rows = []
+    rows: list[Row] = []
     for group, real, synthetic in groups:
         for channel in range(min(n_channels, MAX_CHANNELS)):
             name = (group.removesuffix(": ") or "all series") + (f", channel {channel}" if n_channels > 1 else "")
@@ -35,9 +35,9 @@ def samples(exhibits: Exhibits, key: str = "samples") -> Picture:
     return Picture(
         key=key,
         title="Real beside synthetic series",
-        caption="Held-out real series on the left, synthetic ones on the right, on the same scale. Look for the same "
-        "shapes, the same height and the same spread; a band that is much narrower on the right means that the "
-        "synthetic series vary too little.",
+        caption="Held-out real series (blue) and synthetic ones (vermilion) of each class, on the same scale. Look for "
+        "the same shapes, the same height and the same spread; a much narrower synthetic band means that the synthetic "
+        "series vary too little.",
         rows=rows,
         layout="pairs",
         legend=[
@@ -80,10 +80,10 @@ def _sample_panels(name: str, real: NDArray, synthetic: NDArray, prefix: str) ->
     panels = []
     for side, series, colour in (("real", real, REAL_COLOUR), ("synthetic", synthetic, SYNTHETIC_COLOUR)):
         (axes,) = new_axes()
-        _draw_panel(axes, series, N_LINES, colour)
-        axes.tick_params(labelsize=10.5)
+        draw_panel(axes, series, N_LINES, colour)
+        axes.tick_params(labelsize=10)
         axis_labels(axes, "time step", "value")
-        _set_range(axes, real, synthetic)
+        set_range(axes, real, synthetic)
         axes.set_xlim(*_steps(real.shape[1]))
         alt = f"{name}, {side}: {_describe(series)}"
         panels.append(svg_panel(axes, alt, f"{prefix}-{side}", side))
@@ -99,7 +99,7 @@ def _describe(series: NDArray) -> str:
     """What the panel of series (n, T) shows, in words."""
     if len(series) == 0:
         return "no series of this class."
-    low, median, high = _quantiles(series)
+    low, median, high = quantiles(series)
     if np.isnan(median).all():
         return f"{len(series)} series without a single value."
     lowest, highest = int(np.nanargmin(median)), int(np.nanargmax(median))
@@ -132,8 +132,8 @@ def _copy_panel(real: NDArray, synthetic: NDArray, prefix: str, title: str, note
     n_channels = min(len(real), MAX_CHANNELS)
     stack = new_axes(HEIGHT if n_channels == 1 else 0.5 + 1.1 * n_channels, n_channels)
     for channel, axes in enumerate(stack):
-        axes.plot(real[channel], color=REAL_COLOUR, linewidth=1.6)
-        axes.plot(synthetic[channel], color=SYNTHETIC_COLOUR, linewidth=1.2, linestyle=(0, (4, 1.5)))
+        axes.plot(real[channel], color=REAL_COLOUR, linewidth=2.6, alpha=0.5)
+        axes.plot(synthetic[channel], color=SYNTHETIC_COLOUR, linewidth=1.1, linestyle=(0, (4, 1.5)))
         axis_labels(axes, "", "value" if n_channels == 1 else f"channel {channel}")
     stack[-1].set_xlabel("time step")
     apart = np.abs(real.astype(np.float64) - synthetic)

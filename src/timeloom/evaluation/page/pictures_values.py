@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from timeloom.data.missing import fill_missing
 from timeloom.evaluation.exhibits import Exhibits
-from timeloom.evaluation.page.figures import BANDS, Picture, Row, axis_labels, new_axes, svg_panel
+from timeloom.evaluation.page.figures import BANDS, Panel, Picture, Row, axis_labels, new_axes, svg_panel
 from timeloom.evaluation.plots import MAX_CHANNELS, REAL_COLOUR, SYNTHETIC_COLOUR
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 MAX_SERIES = 5000
 N_BINS = 60
@@ -35,7 +39,7 @@ def histograms(exhibits: Exhibits) -> Picture:
         rows.append((_channel_name(exhibits, channel), *seen, edges))
     if not rows:
         return Picture("histograms", "Values", missing="One of the two sets holds no value at all.")
-    panels = []
+    panels: list[Panel] = []
     for name, real, synthetic, edges in rows:
         (axes,) = new_axes()
         shares = [np.histogram(values, edges)[0] / len(values) for values in (real, synthetic)]
@@ -145,18 +149,16 @@ def _band_picture(
     return Picture(picture.key, picture.title, picture.caption, [Row(panels)], legend=picture.legend, notes=notes)
 
 
-def _log_scale(axes: object) -> None:
-    from matplotlib.axes import Axes
+def _log_scale(axes: Axes) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    assert isinstance(axes, Axes)
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(numticks=6))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _difference(real: Values, synthetic: Values, at: Values, *, log: bool) -> str:
+def _difference(real: Values, synthetic: Values, at: NDArray, *, log: bool) -> str:
     """Where the mean curves are farthest apart, in words."""
     ours, theirs = synthetic.mean(axis=0), real.mean(axis=0)
     if not log:

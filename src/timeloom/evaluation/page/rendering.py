@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from timeloom.checkpoint import replacing
 from timeloom.evaluation.exhibits import Exhibits
 from timeloom.evaluation.page.figures import Picture
 from timeloom.evaluation.page.tables import FAMILIES, interval, number
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 GRADES = {"good": "Good", "borderline": "Borderline", "bad": "Bad", "unknown": "Unknown"}
 
@@ -26,11 +29,18 @@ def write_rendered(path: str | os.PathLike[str], template: str, **values: Any) -
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, interval=interval)
+    environment.filters.update(number=number, interval=interval, breakable=_breakable)
     environment.globals.update(grades=GRADES, families=FAMILIES)
     page = environment.get_template(template).render(**values)
     with replacing(Path(path)) as temporary:
         temporary.write_text(page + "\n", encoding="utf-8")
+
+
+def _breakable(name: str) -> Markup:
+    """A name that may break into lines after each underscore."""
+    from markupsafe import Markup, escape
+
+    return escape(name).replace("_", Markup("_<wbr>"))
 
 
 def with_remark(picture: Picture, exhibits: Exhibits) -> Picture:

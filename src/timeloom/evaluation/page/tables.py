@@ -19,9 +19,9 @@ COUNTS = {
     "train": "real series for training",
     "test": "real series held out",
     "synthetic": "synthetic series",
-    "channels": "channels",
-    "timepoints": "time steps",
-    "fcn_seeds": "classifiers (seeds)",
+    "channels": "number of channels",
+    "timepoints": "length in time steps",
+    "fcn_seeds": "seeds of the classifiers",
 }
 
 
@@ -94,13 +94,15 @@ def interval(bounds: Interval | None) -> str:
 
 
 def best_names(measures: dict[str, Measure | None]) -> set[str]:
-    """Which entries hold the best value (ties: all of them); none where fewer than two have a value."""
+    """Which entries hold the best value (ties: each of them); none where all are equal or alone."""
     values = {name: found.value for name, found in measures.items() if found is not None and found.value is not None}
     if len(values) < 2:
         return set()
     directions = {found.better for found in measures.values() if found is not None}
     assert len(directions) == 1, "one metric has one direction"
     best = (min if directions == {"lower"} else max)(values.values())
+    if all(value == best for value in values.values()):
+        return set()
     return {name for name, value in values.items() if value == best}
 
 

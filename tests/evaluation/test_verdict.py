@@ -1,0 +1,134 @@
+"""Verdicts: the grade of each aspect at known figures, and the words that justify it."""
+
+from __future__ import annotations
+
+import pytest
+
+from timeloom.evaluation.results import Interval, Measure, Verdict
+from timeloom.evaluation.verdict import SENTENCES, UNKNOWN, judge
+
+# name: (floor, good, borderline, bad), each a little inside its step
+LADDERS: dict[str, tuple[float, float, float, float]] = {
+    "discriminative_rocket": (0.02, 0.11, 0.26, 0.28),
+    "precision": (0.80, 0.73, 0.57, 0.55),
+    "recall": (0.80, 0.73, 0.57, 0.55),
+    "coverage": (1.00, 0.91, 0.71, 0.69),
+    "cas": (0.90, 0.885, 0.81, 0.79),
+    "predictive_error": (0.20, 0.205, 0.255, 0.265),
+    "copy_share": (0.08, 0.099, 0.24, 0.26),
+    "membership_by_distance": (0.52, 0.56, 0.66, 0.68),
+}
+ASPECTS = {
+    "fidelity": ("discriminative_rocket", "precision"),
+    "diversity": ("recall", "coverage"),
+    "usefulness": ("cas", "predictive_error"),
+    "privacy": ("copy_share", "membership_by_distance"),
+}
+STEPS = {"good": 1, "borderline": 2, "bad": 3}
+
+
+def measure(value: float | None, floor: float | None, floor_ci95: Interval | None = None) -> Measure:
+    return Measure(value, floor, None, None, "lower", None, floor_ci95)
+
+
+def at(name: str, grade: str) -> Measure:
+    return measure(LADDERS[name][STEPS[grade]], LADDERS[name][0])
+
+
+def verdict(aspect: str, **metrics: Measure) -> Verdict:
+    (found,) = [v for v in judge(metrics) if v.aspect == aspect]
+    return found
+
+
+@pytest.mark.parametrize("grade", list(STEPS))
+@pytest.mark.parametrize(("aspect", "name"), [(a, n) for a, names in ASPECTS.items() for n in names])
+def test_each_measure_is_graded_against_its_floor(aspect: str, name: str, grade: str) -> None:
+    found = verdict(aspect, **{name: at(name, grade)})
+    assert found.grade == grade
+    assert found.sentence == SENTENCES[found.aspect][found.grade]
+    assert [(metric, of) for metric, of, _ in found.evidence] == [(name, grade)]
+
+
+@pytest.mark.parametrize("name", [name for names in ASPECTS.values() for name in names])
+def test_what_scores_as_real_series_do_is_good(name: str) -> None:
+    floor = LADDERS[name][0]
+    grades = {v.grade for v in judge({name: measure(floor, floor)})}
+    assert grades == {"good", "unknown"}
+
+
+@pytest.mark.parametrize(
+    ("grades", "averaged", "worst"),
+    [
+        (("good", "good"), "good", "good"),
+        (("good", "borderline"), "borderline", "borderline"),
+        (("borderline", "good"), "borderline", "borderline"),
+        (("good", "bad"), "borderline", "bad"),
+        (("borderline", "bad"), "bad", "bad"),
+        (("bad", "bad"), "bad", "bad"),
+    ],
+)
+def test_averages_round_down_and_privacy_takes_the_worst(grades: tuple[str, str], averaged: str, worst: str) -> None:
+    metrics = {name: at(name, grade) for names in ASPECTS.values() for name, grade in zip(names, grades, strict=True)}
+    assert {v.aspect: v.grade for v in judge(metrics)} == {
+        "fidelity": averaged,
+        "diversity": averaged,
+        "usefulness": averaged,
+        "privacy": worst,
+    }
+
+
+def test_undefined_and_foreign_measures_are_left_out() -> None:
+    foreign = measure(99.0, 0.0)
+    found = verdict("fidelity", precision=at("precision", "bad"), discriminative_rocket=measure(None, 0.0), fid=foreign)
+    assert (found.grade, len(found.evidence)) == ("bad", 1)
+    found = verdict(
+        "privacy", copy_share=measure(0.9, None), membership_by_distance=at("membership_by_distance", "good")
+    )
+    assert (found.grade, len(found.evidence)) == ("good", 1)
+
+
+def test_nothing_to_go_by_is_unknown() -> None:
+    assert judge({}) == judge({"precision": measure(None, None), "fid": measure(1.0, 1.0)})
+    assert [(v.aspect, v.grade, v.sentence, v.evidence) for v in judge({})] == [
+        (aspect, "unknown", UNKNOWN, []) for aspect in ASPECTS
+    ]
+
+
+def test_copies_are_held_against_the_upper_end_of_their_floor() -> None:
+    assert verdict("privacy", copy_share=measure(0.15, 0.05)).grade == "borderline"
+    assert verdict("privacy", copy_share=measure(0.15, 0.05, (0.01, 0.16))).grade == "good"
+    assert verdict("privacy", copy_share=measure(0.31, 0.05, (0.01, 0.16))).grade == "borderline"
+    assert verdict("privacy", copy_share=measure(0.33, 0.05, (0.01, 0.16))).grade == "bad"
+
+
+def test_few_copies_are_good_whatever_the_floor() -> None:
+    assert verdict("privacy", copy_share=measure(0.1, 0.0)).grade == "good"
+    assert verdict("privacy", copy_share=measure(0.11, 0.0)).grade == "borderline"
+
+
+def test_copies_are_judged_by_the_lower_end_of_their_interval() -> None:
+    for low, grade in ((0.09, "good"), (0.2, "borderline"), (0.26, "bad")):
+        assert verdict("privacy", copy_share=Measure(0.3, 0.05, None, (low, 0.5), "lower")).grade == grade
+
+
+def test_an_attack_floor_below_chance_asks_for_no_more_than_chance() -> None:
+    assert verdict("privacy", membership_by_distance=measure(0.54, 0.42)).grade == "good"
+
+
+@pytest.mark.parametrize(
+    ("aspect", "name", "figures"),
+    [
+        ("fidelity", "discriminative_rocket", ("78 %", "52 %")),
+        ("fidelity", "precision", ("55 %", "80 %")),
+        ("diversity", "recall", ("55 %", "80 %")),
+        ("diversity", "coverage", ("69 %", "100 %")),
+        ("usefulness", "cas", ("79.0 %", "90.0 %")),
+        ("usefulness", "predictive_error", ("0.265", "0.2)")),
+        ("privacy", "copy_share", ("26 %", "8 %")),
+        ("privacy", "membership_by_distance", ("68 %", "52 %")),
+    ],
+)
+def test_the_words_hold_the_figure_before_its_floor(aspect: str, name: str, figures: tuple[str, str]) -> None:
+    ((_, _, words),) = verdict(aspect, **{name: at(name, "bad")}).evidence
+    value, floor = (words.index(figure) for figure in figures)
+    assert value < floor
