@@ -19,5 +19,5 @@ def test_the_notebook_runs(notebook: Path, tmp_path: Path) -> None:
     assert "1 passed" in done.stdout
 
 
-def test_there_is_a_quickstart() -> None:
-    assert "quickstart" in {path.stem for path in NOTEBOOKS}
+def test_the_notebooks_of_the_readme_are_there() -> None:
+    assert {"quickstart", "evaluate_any_generator"} <= {path.stem for path in NOTEBOOKS}

@@ -134,7 +134,6 @@ def test_a_folder_that_cannot_be_made_loses_nothing(tmp_path: Path, series: NDAr
     assert not refits(cache, rocket(), series)
 
 
-@pytest.mark.xfail(strict=True, reason="safetensors raises an error of its own, which is no OSError")
 def test_a_full_disk_loses_nothing(tmp_path: Path, series: NDArray) -> None:
     with full_disk():
         fitted = EncoderCache(tmp_path).fitted(rocket(), series)

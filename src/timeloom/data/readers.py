@@ -122,6 +122,10 @@ def read_windows(path: str | Path, length: int) -> Dataset:
     content = None if suffix == ".csv" else _load(path)
     try:
         X = cut_windows(read_long(path, content), length, str(path))
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(_damaged(path, error, ", array values")) from None
     finally:
         if isinstance(content, np.lib.npyio.NpzFile):
             content.close()

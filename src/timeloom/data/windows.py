@@ -57,6 +57,12 @@ def read_long(path: Path, archive: object) -> np.ndarray:
     return values[:, None] if values.ndim == 1 else values
 
 
+def _names_the_time(row: list[str]) -> bool:
+    """Whether a row of numbers is a header after all: by its time column, or as pandas numbers unnamed columns."""
+    cells = [cell.strip().lower() for cell in row]
+    return cells[0] in _TIME_COLUMNS - {""} or cells == ["", *map(str, range(len(row) - 1))]
+
+
 def _read_csv(path: Path) -> np.ndarray:
     rows = [row for row in csv.reader(io.StringIO(read_text(path))) if row]
     if not rows:
@@ -64,7 +70,8 @@ def _read_csv(path: Path) -> np.ndarray:
     widths = {len(row) for row in rows}
     if len(widths) > 1:
         raise InputError(f"{path}: rows have {min(widths)} to {max(widths)} cells; each needs as many")
-    header = rows[0] if any(to_number(cell) is None for cell in rows[0][1:] or rows[0]) else None
+    named = _names_the_time(rows[0]) or any(to_number(cell) is None for cell in rows[0][1:] or rows[0])
+    header = rows[0] if named else None
     body = rows[1:] if header is not None else rows
     names = header or [str(i) for i in range(len(rows[0]))]
     kept = [i for i, name in enumerate(names) if header is None or name.strip().lower() not in _TIME_COLUMNS]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -83,7 +85,7 @@ class EncoderCache:
             try:
                 with replacing(self._folder / name) as temporary:
                     save_file({str(i): np.ascontiguousarray(array) for i, array in enumerate(arrays)}, temporary)
-            except OSError:
+            except (SafetensorError, OSError):
                 self._folder = None
         return arrays
 
@@ -96,11 +98,12 @@ class EncoderCache:
             return None
 
     def _fit(self, key: str, encoder: Encoder, X: NDArray, y: NDArray | None, progress: Progress) -> Encoder:
-        fitted = encoder.fit(X, y, progress=progress)
+        # a copy: the caller's object may be fitted on other series next
+        fitted = copy.copy(encoder).fit(X, y, progress=progress)
         if self._folder is not None:
             try:
                 fitted.save(self._folder / key)
-            except OSError:
+            except (SafetensorError, OSError):
                 # A full disk or a read-only home must not lose a report that needs no cache.
                 self._folder = None
         return fitted
@@ -108,7 +111,7 @@ class EncoderCache:
 
 def _key(encoder: Encoder, X: NDArray, y: NDArray | None) -> str:
     """Name of a fit: kind and settings of the encoder, version, series and labels."""
-    settings = {name: value for name, value in sorted(vars(encoder).items()) if not name.startswith("_")}
+    settings = {name: getattr(encoder, name) for name in inspect.signature(type(encoder)).parameters}
     digest = hashlib.sha256(f"{__version__} {settings} {X.shape} {None if y is None else y.tolist()}".encode())
     digest.update(np.ascontiguousarray(X).data)
     return f"{type(encoder).__name__.lower()}-{digest.hexdigest()[:24]}"

@@ -29,7 +29,7 @@ SENTENCES: dict[Aspect, dict[Grade, str]] = {
         "bad": "A model trained on them does not work well on real series.",
     },
     "privacy": {
-        "good": "They are no nearer to the training series than new real series are.",
+        "good": "They are hardly nearer to the training series than new real series are.",
         "borderline": "Some are nearer to training series than new real series would be.",
         "bad": "Many are copies of training series, or give away which series were trained on.",
     },

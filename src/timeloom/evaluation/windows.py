@@ -60,6 +60,8 @@ def evaluate_windows(
         InputError: other channels or length, missing values, fewer than 10 windows, an unknown measure.
     """
     chosen = _chosen(metrics)
+    if n_seeds < 1:
+        raise InputError(f"seeds is {n_seeds}; allowed: at least 1")
     scaled_real, scaled_synthetic = _scaled(real, synthetic)
     again = np.random.default_rng(seed).integers(0, len(scaled_real), size=len(scaled_synthetic))
     cache = EncoderCache() if cache is None else cache
@@ -67,6 +69,10 @@ def evaluate_windows(
     seconds: dict[str, float] = {}
     measures: dict[str, Measure] = {}
     for done, name in enumerate(chosen, start=1):
+        if name == "correlational_score" and real.shape[1] < 2:
+            measures[name] = Measure(None, None, None, None, "lower", "the series have one channel")
+            progress("measures", done, len(chosen), name)
+            continue
         with timed(seconds, name):
             repeats = range(seed, seed + n_seeds)
             found = [scores[name](scaled_real, scaled_synthetic, s, progress) for s in repeats]
@@ -143,14 +149,14 @@ def _scores(cache: EncoderCache, iterations: tuple[int, int], ts2vec_steps: int 
 
 
 def _mean(scores: list[float]) -> tuple[float, Interval | None]:
-    """Mean of the repetitions and its 95 % interval (Student's t); no interval of a single one."""
+    """Mean of the repetitions and its 95 % interval (Student's t, cut at 0); no interval of a single one."""
     from scipy.stats import t
 
     mean = float(np.mean(scores))
     if len(scores) < 2:
         return mean, None
     half = float(t.ppf(0.975, len(scores) - 1) * np.std(scores, ddof=1) / np.sqrt(len(scores)))
-    return mean, (mean - half, mean + half)
+    return mean, (max(mean - half, 0.0), mean + half)
 
 
 def _warnings(n_real: int, n_synthetic: int) -> list[str]:

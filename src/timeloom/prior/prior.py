@@ -115,7 +115,7 @@ class Prior(nn.Module):
         assert not self.training, "a likelihood with dropout would be noise"
         found = []
         for part, of in zip(tokens.split(batch_size), labels.split(batch_size), strict=True):
-            total, count = torch.zeros(len(part)), torch.zeros(len(part))
+            total, count = torch.zeros(2, len(part), device=part.device)
             for _ in range(repeats):
                 masked = mask_tokens(part, self.layout, generator, schedule=self.config.mask_schedule, whole_cells=0.0)
                 terms, owners = self._masked_nll(masked, part, of, 0.0)
