@@ -32,7 +32,6 @@ from timeloom.evaluation.report import Report
 from timeloom.progress import RichProgress, silent
 
 Set = tuple[np.ndarray, np.ndarray]
-LETTERS = {True: "caught", False: "."}
 
 
 def thirds(name: str, sizes: tuple[int, int, int], seed: int) -> tuple[RealData, Set]:
@@ -108,14 +107,14 @@ def caught(measure: Measure) -> bool | None:
     if measure.value is None or measure.floor_ci95 is None:
         return None
     low, high = measure.floor_ci95
-    return measure.value > high if measure.better == "lower" else measure.value < low
+    return bool(measure.value > high if measure.better == "lower" else measure.value < low)
 
 
 def within(measure: Measure) -> bool | None:
     """Whether a value lies in its floor's interval; None where there is none."""
     if measure.value is None or measure.floor_ci95 is None:
         return None
-    return measure.floor_ci95[0] <= measure.value <= measure.floor_ci95[1]
+    return bool(measure.floor_ci95[0] <= measure.value <= measure.floor_ci95[1])
 
 
 def faults(args: argparse.Namespace) -> dict[str, Any]:
