@@ -108,10 +108,10 @@ def test_evaluate_by_a_published_protocol(timeloom, wave_file: Path, tmp_path: P
     X, y = waves(60, seed=5)
     np.savez(tmp_path / "new.npz", X=X, y=y)
     arguments = (wave_file, tmp_path / "new.npz", "--out", tmp_path / "report", "--protocol", "ucr")
-    outcome = timeloom("evaluate", *arguments, "--metrics", "fid_fcn", "--metrics", "cas")
+    outcome = timeloom("evaluate", *arguments, "--metrics", "fid_fcn", "--metrics", "recon_fid_fcn")
     assert outcome.code == 0
     report = json.loads((tmp_path / "report" / "report.json").read_text())
-    assert (report["protocol"], list(report["metrics"])) == ("ucr", ["fid_fcn", "cas"])
+    assert (report["protocol"], list(report["metrics"])) == ("ucr", ["fid_fcn", "recon_fid_fcn"])
     assert "protocol ucr wants max(|test|, 256) = 256 synthetic series; 60 were given" in outcome.out
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from timeloom.encoders import FCN, Catch22, Encoder, Rocket, TS2Vec
 from timeloom.encoders.inputs import SeriesScaler
+from timeloom.errors import InputError
 from timeloom.evaluation.cache import EncoderCache
 from timeloom.evaluation.evidence import Absent, Predictions, RealData, TokenViews, Views
 from timeloom.progress import Progress, silent
@@ -130,9 +131,12 @@ class Evidence:
         return tuple(self._encoded(TS2Vec(steps=self._ts2vec_steps, seed=seed)) for seed in self.seeds)
 
     @cached_property
-    def catch22(self) -> Views:
-        """catch22 features (N, 24 C), standardised by the training split."""
-        return self._encoded(Catch22())
+    def catch22(self) -> Views | Absent:
+        """catch22 features (N, 24 C), standardised by the training split; needs the package pycatch22."""
+        try:
+            return self._encoded(Catch22())
+        except InputError as error:
+            return Absent(str(error))
 
     @cached_property
     def codes(self) -> Views | Absent:

@@ -84,7 +84,8 @@ def context_fid(evidence: Evidence) -> Measure:
 
 def fid_catch22(evidence: Evidence) -> Measure:
     """Distance to real data in 24 classical statistics of a series (catch22): Frechet distance."""
-    return _frechet([evidence.catch22], evidence)
+    views = evidence.catch22
+    return undefined("lower", views) if isinstance(views, Absent) else _frechet([views], evidence)
 
 
 def fid_tokenizer(evidence: Evidence) -> Measure:
@@ -92,11 +93,8 @@ def fid_tokenizer(evidence: Evidence) -> Measure:
 
     Frechet distance on pooled code vectors.
     """
-    return (
-        undefined("lower", evidence.codes)
-        if isinstance(evidence.codes, Absent)
-        else _frechet([evidence.codes], evidence)
-    )
+    views = evidence.codes
+    return undefined("lower", views) if isinstance(views, Absent) else _frechet([views], evidence)
 
 
 def kernel_distance_rocket(evidence: Evidence) -> Measure:
