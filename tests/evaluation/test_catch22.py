@@ -34,6 +34,15 @@ def test_features_are_those_of_the_package_standardised(sines: Callable) -> None
     assert Catch22(catch24=False).fit(X).encode(X).shape == (12, 44)
 
 
+def test_rounding_is_no_unit(sines: Callable) -> None:
+    X, _ = sines(20, seed=0)
+    each = ((X - X.mean(axis=2, keepdims=True)) / X.std(axis=2, keepdims=True)).astype(np.float32)
+    fitted = Catch22().fit(each)
+    shifted = fitted.encode(each + 0.5) - fitted.encode(each)
+    assert np.abs(shifted[:, 22]).max() == pytest.approx(0.5, rel=1e-3), "the mean, in the units of the scaled series"
+    assert np.abs(shifted).max() < 1
+
+
 def test_level_and_amplitude_are_seen_by_the_24_only(sines: Callable) -> None:
     X, _ = sines(12, seed=0)
     short, long = Catch22(catch24=False).fit(X), Catch22().fit(X)

@@ -67,12 +67,12 @@ def test_what_scores_as_real_series_do_is_good(name: str) -> None:
         (("bad", "bad"), "bad", "bad"),
     ],
 )
-def test_averages_round_down_and_privacy_takes_the_worst(grades: tuple[str, str], averaged: str, worst: str) -> None:
+def test_averages_round_down_or_the_worst_counts(grades: tuple[str, str], averaged: str, worst: str) -> None:
     metrics = {name: at(name, grade) for names in ASPECTS.values() for name, grade in zip(names, grades, strict=True)}
     assert {v.aspect: v.grade for v in judge(metrics)} == {
         "fidelity": averaged,
         "diversity": averaged,
-        "usefulness": averaged,
+        "usefulness": worst,
         "privacy": worst,
     }
 

@@ -14,6 +14,8 @@ from timeloom.encoders.storage import Arrays, StoredEncoder
 from timeloom.errors import InputError
 from timeloom.progress import Progress, silent
 
+# deviation, relative to the mean where that is above 1, at or below which a feature is constant to float32 rounding
+CONSTANT = 1e-5
 REPORT_EVERY = 100
 MIN_LENGTH = 3
 
@@ -48,7 +50,7 @@ class Catch22(StoredEncoder):
             raise InputError(
                 f"X has series of length {scaler.n_timepoints}; allowed: at least {MIN_LENGTH} for catch22"
             )
-        self._feature_scaler = Scaler.fit(self._raw_features(scaler.transform(X), progress))
+        self._feature_scaler = _steady(Scaler.fit(self._raw_features(scaler.transform(X), progress)))
         self._scaler = scaler
         return self
 
@@ -83,6 +85,15 @@ class Catch22(StoredEncoder):
     def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
         self._scaler = SeriesScaler.from_dict(values["scaler"])
         self._feature_scaler = Scaler.from_dict(values["feature_scaler"])
+
+
+def _steady(scaler: Scaler) -> Scaler:
+    """The same, but what varies by rounding alone counts as constant.
+
+    The mean of series that are each scaled to mean 0 is 1e-9 or so: as a unit it would blow any real difference up.
+    """
+    steady = scaler.std > CONSTANT * np.maximum(np.abs(scaler.mean), 1.0)
+    return Scaler(scaler.mean, np.where(steady, scaler.std, 1.0))
 
 
 def _import_pycatch22() -> Any:

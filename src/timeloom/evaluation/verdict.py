@@ -34,6 +34,7 @@ SENTENCES: dict[Aspect, dict[Grade, str]] = {
         "bad": "Many are copies of training series, or give away which series were trained on.",
     },
 }
+WORST_COUNTS = ("usefulness", "privacy")
 UNKNOWN = "None of the measures that would tell is defined here."
 
 
@@ -131,8 +132,8 @@ RULES: dict[Aspect, tuple[Rule, ...]] = {
 def judge(metrics: Mapping[str, Measure]) -> list[Verdict]:
     """A verdict on each aspect from the measures that are there and defined.
 
-    The grades of an aspect's measures are averaged and rounded down, so that one bad measure cannot be hidden by a
-    good one; for privacy the worst one counts.
+    Of fidelity and diversity the grades of the measures are averaged and rounded down, so that one bad measure cannot
+    be hidden by a good one; of usefulness and privacy the worst one counts, for each of them is a use or an attack.
     """
     return [_verdict(aspect, metrics) for aspect in RULES]
 
@@ -148,5 +149,5 @@ def _verdict(aspect: Aspect, metrics: Mapping[str, Measure]) -> Verdict:
         evidence.append((rule.metric, GRADES[scores[-1]], rule.words(measure.value, measure.floor)))
     if not scores:
         return Verdict(aspect, "unknown", UNKNOWN, [])
-    grade = GRADES[min(scores) if aspect == "privacy" else sum(scores) // len(scores)]
+    grade = GRADES[min(scores) if aspect in WORST_COUNTS else sum(scores) // len(scores)]
     return Verdict(aspect, grade, SENTENCES[aspect][grade], evidence)

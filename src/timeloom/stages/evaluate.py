@@ -195,7 +195,7 @@ def evaluate(
     metrics: Sequence[str] | None = None,
     n_seeds: int | None = None,
     seed: int = 0,
-    run: str | os.PathLike[str] | None = None,
+    run_folder: str | os.PathLike[str] | None = None,
     cache: str | os.PathLike[str] | Literal["default"] | None = "default",
     progress: Progress = silent,
 ) -> Report:
@@ -209,7 +209,7 @@ def evaluate(
         metrics: names of the measures, see `timeloom.evaluation.METRICS`; None takes all.
         n_seeds: trainings of each encoder.
         seed: source of all randomness.
-        run: folder of the run that made the series, for the measures of tokens.
+        run_folder: of `timeloom train`, if that made the series: for the measures of tokens.
         cache: folder that keeps fitted encoders; None keeps none.
         progress: told what is measured.
 
@@ -225,7 +225,7 @@ def evaluate(
     X, y = _pair(synthetic, "synthetic", 1)
     data = Dataset("real", X_train, y_train, X_test, y_test)
     folder = default_folder() if cache == "default" else None if cache is None else Path(cache)
-    return globals()["run"](
+    return run(
         data,
         X,
         y,
@@ -234,7 +234,7 @@ def evaluate(
         metrics=metrics,
         n_seeds=n_seeds,
         seed=seed,
-        models=None if run is None else Models.load(Path(run)),
+        models=None if run_folder is None else Models.load(Path(run_folder)),
         cache=EncoderCache(folder),
         progress=progress,
     )
