@@ -43,6 +43,12 @@ def test_rounding_is_no_unit(sines: Callable) -> None:
     assert np.abs(shifted).max() < 1
 
 
+def test_one_odd_series_is_not_all_one_sees(sines: Callable) -> None:
+    X, _ = sines(20, seed=0)
+    odd = np.concatenate([X, np.zeros_like(X[:1]), 1e6 * X[:1]])
+    assert np.abs(Catch22().fit(X).encode(odd)).max() == 20
+
+
 def test_level_and_amplitude_are_seen_by_the_24_only(sines: Callable) -> None:
     X, _ = sines(12, seed=0)
     short, long = Catch22(catch24=False).fit(X), Catch22().fit(X)

@@ -16,6 +16,8 @@ from timeloom.progress import Progress, silent
 
 # deviation, relative to the mean where that is above 1, at or below which a feature is constant to float32 rounding
 CONSTANT = 1e-5
+# a single odd series (a constant one, for instance) may be 10 000 deviations off in one feature, and would be all one saw
+MOST_DEVIATIONS = 20.0
 REPORT_EVERY = 100
 MIN_LENGTH = 3
 
@@ -55,7 +57,9 @@ class Catch22(StoredEncoder):
         return self
 
     def encode(self, X: ArrayLike, batch_size: int = 256) -> NDArray[np.float32]:
-        """Features (N, C * 24) of series (N, C, T), channel after channel; the undefined get their mean, 0.
+        """Features (N, C * 24) of series (N, C, T), channel after channel, within 20 training deviations.
+
+        A feature that is undefined for a series gets its mean, 0.
 
         `batch_size` is there for the protocol only: series are taken one by one.
 
@@ -66,7 +70,8 @@ class Catch22(StoredEncoder):
         return self._standardise(self._raw_features(self._scaler.transform(X), silent))
 
     def _standardise(self, raw: NDArray[np.float64]) -> NDArray[np.float32]:
-        return np.nan_to_num(self._feature_scaler.transform(raw)[:, :, 0], nan=0.0)
+        standardised = np.nan_to_num(self._feature_scaler.transform(raw)[:, :, 0], nan=0.0)
+        return np.clip(standardised, -MOST_DEVIATIONS, MOST_DEVIATIONS)
 
     def _raw_features(self, scaled: NDArray[np.float32], progress: Progress) -> NDArray[np.float64]:
         """Features (N, C * 24, 1) as published, NaN where one is not finite."""

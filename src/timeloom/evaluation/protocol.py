@@ -247,7 +247,7 @@ def _warnings(evidence: Evidence, measures: dict[str, Measure]) -> list[str]:
                 "read it beside its floor and memoriser, not as a number of its own"
             )
     for name, X in sizes.items():
-        missing, flat = float(np.isnan(X).mean()), int((np.nanmax(X, axis=2) == np.nanmin(X, axis=2)).all(axis=1).sum())
+        missing, flat = float(np.isnan(X).mean()), _constant_series(X)
         if missing:
             found.append(f"{missing:.1%} of the {name} values are missing and were interpolated")
         if flat:
@@ -256,6 +256,13 @@ def _warnings(evidence: Evidence, measures: dict[str, Measure]) -> list[str]:
     if "cas" in measures and measures["cas"].value is not None and len(series.synthetic) < CAS_LEAST:
         found.append(f"cas: trained on {len(series.synthetic)} synthetic series; the UCR protocol wants {CAS_LEAST}")
     return found
+
+
+def _constant_series(X: NDArray) -> int:
+    """How many series have one value in each channel, or none."""
+    missing = np.isnan(X)
+    highest, lowest = np.where(missing, -np.inf, X).max(axis=2), np.where(missing, np.inf, X).min(axis=2)
+    return int((highest <= lowest).all(axis=1).sum())
 
 
 def _class_warnings(evidence: Evidence) -> list[str]:
