@@ -28,6 +28,7 @@ from timeloom import data as datasets
 from timeloom.encoders import TS2Vec
 from timeloom.evaluation import EncoderCache, Measure, RealData, Settings, evaluate_arrays
 from timeloom.evaluation.measures.frechet import frechet_distance
+from timeloom.evaluation.measures.gru_scores import discriminative_score_gru, predictive_score_gru
 from timeloom.evaluation.report import Report
 from timeloom.progress import RichProgress, silent
 
@@ -144,7 +145,8 @@ def halves(args: argparse.Namespace) -> dict[str, Any]:
     better: dict[str, int] = {}
     for draw in range(args.draws):
         real, (X, y) = thirds(args.data, tuple(args.sizes), args.seed + draw)
-        report: Report = evaluate_arrays(real, X, y, settings=Settings(n_seeds=1, seed=draw), progress=silent)
+        settings = Settings(n_seeds=1, seed=draw, metrics=args.metrics)
+        report: Report = evaluate_arrays(real, X, y, settings=settings, progress=silent)
         for name, measure in report.metrics.items():
             found = within(measure)
             if found is not None:
@@ -161,7 +163,7 @@ def halves(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def windows(args: argparse.Namespace) -> dict[str, Any]:
-    """Context-FID of windows scaled to [0, 1] against themselves: drawn again, and two disjoint halves."""
+    """The protocol `windows` on real windows: Context-FID against themselves, drawn again and by halves; GRU scores."""
     data = datasets.load(args.data, args.window)
     X = data.X_train
     low, high = X.min(axis=(0, 2))[:, None], X.max(axis=(0, 2))[:, None]
@@ -174,7 +176,16 @@ def windows(args: argparse.Namespace) -> dict[str, Any]:
         again.append(frechet_distance(z, z[rng.integers(0, len(z), size=len(z))]))
         order = rng.permutation(len(z))
         by_half.append(frechet_distance(z[order[: len(z) // 2]], z[order[len(z) // 2 :]]))
-    return {"data": args.data, "n": len(X), "window": args.window, "drawn_again": again, "halves": by_half}
+    other = X[np.random.default_rng(args.seed).integers(0, len(X), size=len(X))]
+    return {
+        "data": args.data,
+        "n": len(X),
+        "window": args.window,
+        "context_fid_drawn_again": again,
+        "context_fid_halves": by_half,
+        "discriminative_gru": discriminative_score_gru(X, other, args.seed, progress=RichProgress())[0],
+        "predictive_gru": predictive_score_gru(X, other, args.seed, progress=RichProgress()),
+    }
 
 
 def cost(args: argparse.Namespace) -> dict[str, Any]:
@@ -230,6 +241,7 @@ def main() -> None:
         command.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
         command.add_argument("--sizes", type=int, nargs=3, default=[500, 500, 500], help="train, test, further")
         command.add_argument("--draws", type=int, default=20)
+        command.add_argument("--metrics", nargs="+", help="of halves: only these")
         command.add_argument("--window", type=int, default=24)
         command.add_argument("--n", type=int, default=1000, help="synthetic series")
         command.add_argument("--length", type=int, default=128)

@@ -153,7 +153,7 @@ def evaluate(
         str, typer.Option("--protocol", help="honest (every measure), or the published ones: ucr, windows")
     ] = "honest",
     metrics: Annotated[
-        list[str] | None, typer.Option("--metrics", help="only this measure; may be repeated, or a list with commas")
+        list[str] | None, typer.Option("--metrics", help="only these, such as fid_rocket,cas (names: see the README)")
     ] = None,
     seeds: Annotated[
         int | None, typer.Option("--seeds", help="trainings of each encoder (3; protocol ucr 1, windows 5)")
@@ -197,7 +197,7 @@ def compare(
     synthetic: Annotated[list[Path], typer.Argument(help="files of synthetic series, one a generator")],
     out: Annotated[Path, typer.Option("--out", help="folder for comparison.html and a report for each file")],
     metrics: Annotated[
-        list[str] | None, typer.Option("--metrics", help="only this measure; may be repeated, or a list with commas")
+        list[str] | None, typer.Option("--metrics", help="only these, such as fid_rocket,cas (names: see the README)")
     ] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", help="trainings of each encoder (3)")] = None,
     window: Window = None,

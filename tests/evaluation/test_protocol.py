@@ -121,6 +121,12 @@ def test_a_shift_is_caught_by_every_distance(score: Callable, sines: Callable) -
     assert metrics["marginal_difference"].value == pytest.approx(1 / X.std(), rel=0.1)
 
 
+def test_the_held_out_series_themselves_are_told(real: RealData) -> None:
+    settings = dataclasses.replace(QUICK, metrics=("copy_share",))
+    report = evaluate_arrays(real, np.concatenate([real.X_test[:7], real.X_train[:20]]), settings=settings)
+    assert [w for w in report.warnings if w.startswith("7 synthetic series are identical to held-out ones")]
+
+
 def test_a_collapsed_generator_is_caught_by_diversity(score: Callable, sines: Callable) -> None:
     X, y = sines(2, seed=2)
     metrics = score(np.repeat(X[:1], 80, axis=0), np.full(80, y[0]))
@@ -240,10 +246,12 @@ def test_the_table_shows_verdicts_measures_and_reasons(honest: Report) -> None:
     lines = honest.table().splitlines()
     assert lines[0] == "protocol: honest"
     assert lines[2].split()[:2] == ["fidelity", "GOOD"]
-    assert [name for name in METRICS if not [line for line in lines if line.split()[:1] == [name]]] == []
-    assert "[1] the series have one channel" in lines
+    shown = {line.split()[0] for line in lines if line.split()}
+    assert set(METRICS) - shown == {"cross_correlation_difference", "correlational_score"}
+    assert "not defined (the series have one channel): cross_correlation_difference, correlational_score" in lines
     assert sum(line.startswith("warning: ") for line in lines) == len(honest.warnings)
-    assert [w for w in honest.warnings if w.startswith("fid_fcn: 80 test and 80 train and 80 synthetic series")]
+    few = "fewer series (80 test, 80 train, 80 synthetic) than features of fid_fcn (128), fid_rocket (1000), "
+    assert [w for w in honest.warnings if w.startswith(few)]
 
 
 def test_progress_closes_every_stage(real: RealData, sines: Callable) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from timeloom.evaluation.results import Interval, Measure, Verdict
-from timeloom.evaluation.verdict import SENTENCES, UNKNOWN, judge
+from timeloom.evaluation.verdict import SENTENCES, judge
 
 # name: (floor, good, borderline, bad), each a little inside its step
 LADDERS: dict[str, tuple[float, float, float, float]] = {
@@ -87,11 +87,32 @@ def test_undefined_and_foreign_measures_are_left_out() -> None:
     assert (found.grade, len(found.evidence)) == ("good", 1)
 
 
-def test_nothing_to_go_by_is_unknown() -> None:
-    assert judge({}) == judge({"precision": measure(None, None), "fid": measure(1.0, 1.0)})
-    assert [(v.aspect, v.grade, v.sentence, v.evidence) for v in judge({})] == [
-        (aspect, "unknown", UNKNOWN, []) for aspect in ASPECTS
-    ]
+def test_nothing_to_go_by_is_unknown_and_says_why() -> None:
+    found = {v.aspect: v for v in judge({"precision": measure(None, None), "fid": measure(1.0, 1.0)})}
+    assert {v.grade for v in found.values()} == {"unknown"}
+    assert not any(v.evidence for v in found.values())
+    assert found["fidelity"].sentence.endswith("discriminative_rocket and precision, which are not defined here.")
+    assert found["privacy"].sentence.endswith("copy_share and membership_by_distance, which were not asked for.")
+
+
+def test_too_few_series_are_not_judged() -> None:
+    metrics = {"recall": measure(0.1, 0.9)}
+    assert [v.grade for v in judge(metrics, 10)] == ["unknown", "bad", "unknown", "unknown"]
+    few = judge(metrics, 9)
+    assert {v.grade for v in few} == {"unknown"}
+    assert few[0].sentence == "Too few series to tell: 9 in the smallest set, at least 10 are needed."
+
+
+def test_a_missing_class_is_bad_for_diversity_and_usefulness() -> None:
+    found = {v.aspect: v for v in judge({"recall": measure(0.9, 0.9)}, missing_classes=["a", "b"])}
+    assert [found[aspect].grade for aspect in ASPECTS] == ["unknown", "bad", "bad", "unknown"]
+    assert found["diversity"].evidence[-1] == ("classes", "bad", "no synthetic series of class a, b")
+    assert len(found["diversity"].evidence) == 2
+
+
+def test_a_classifier_that_stays_within_the_floors_interval_is_no_fault() -> None:
+    assert verdict("fidelity", discriminative_rocket=measure(0.14, 0.01)).grade == "borderline"
+    assert verdict("fidelity", discriminative_rocket=measure(0.14, 0.01, (0.0, 0.15))).grade == "good"
 
 
 def test_copies_are_held_against_the_upper_end_of_their_floor() -> None:

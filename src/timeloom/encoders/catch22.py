@@ -16,7 +16,7 @@ from timeloom.progress import Progress, silent
 
 # deviation, relative to the mean where that is above 1, at or below which a feature is constant to float32 rounding
 CONSTANT = 1e-5
-# a single odd series (a constant one, for instance) may be 10 000 deviations off in one feature, and would be all one saw
+# one odd series (a constant one, say) may be 10 000 deviations off in one feature, and would be all that is seen
 MOST_DEVIATIONS = 20.0
 REPORT_EVERY = 100
 MIN_LENGTH = 3

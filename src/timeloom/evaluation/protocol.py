@@ -131,7 +131,7 @@ def evaluate_arrays(
         counts=_counts(evidence),
         warnings=[*warnings, *_warnings(evidence, measures)],
         families={name: METRICS[name].family for name in chosen},
-        verdicts=judge(measures),
+        verdicts=judge(measures, min(len(real.X_test), len(evidence.series.synthetic)), missing_classes(evidence)),
         exhibits=exhibits(evidence, chosen),
         data=names[0],
         synthetic=names[1],
@@ -152,9 +152,9 @@ def chosen_metrics(settings: Settings) -> list[str]:
     for name in settings.metrics:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
+            hint = f"; did you mean {close[0]}?" if close else ";"
             raise InputError(
-                f"unknown measure {name!r} in protocol {settings.protocol}{hint} Allowed: {', '.join(known)}"
+                f"unknown measure {name!r} in protocol {settings.protocol}{hint} allowed: {', '.join(known)}"
             )
     return [name for name in METRICS if name in settings.metrics]
 
@@ -235,26 +235,36 @@ def _counts(evidence: Evidence) -> dict[str, int]:
 def _warnings(evidence: Evidence, measures: dict[str, Measure]) -> list[str]:
     series, found = evidence.series, []
     sizes = {"test": series.test, "train": series.train, "synthetic": series.synthetic}
+    narrow = {}
     for metric, part in FEATURE_WIDTHS.items():
         views = getattr(evidence, part) if metric in measures else Absent("not measured")
-        if isinstance(views, Absent):
-            continue
-        width = (views[0] if isinstance(views, tuple) else views).test.shape[1]
-        small = [f"{len(X)} {name}" for name, X in sizes.items() if len(X) <= width]
-        if small:
-            found.append(
-                f"{metric}: {' and '.join(small)} series do not fill {width} features; "
-                "read it beside its floor and memoriser, not as a number of its own"
-            )
+        if not isinstance(views, Absent):
+            width = (views[0] if isinstance(views, tuple) else views).test.shape[1]
+            if min(map(len, sizes.values())) <= width:
+                narrow[metric] = width
+    if narrow:
+        held = ", ".join(f"{len(X)} {name}" for name, X in sizes.items())
+        widths = ", ".join(f"{metric} ({width})" for metric, width in narrow.items())
+        found.append(
+            f"fewer series ({held}) than features of {widths}: read these beside their floor and memoriser, not as "
+            "numbers of their own"
+        )
+    seen = len({row.tobytes() for row in series.test} & {row.tobytes() for row in series.synthetic})
+    if seen:
+        found.append(f"{seen} synthetic series are identical to held-out ones: what is measured is not new data")
     for name, X in sizes.items():
         missing, flat = float(np.isnan(X).mean()), _constant_series(X)
         if missing:
             found.append(f"{missing:.1%} of the {name} values are missing and were interpolated")
         if flat:
             found.append(f"{flat} of the {len(X)} {name} series are constant")
-    found += _class_warnings(evidence)
+    if missing_classes(evidence):
+        names = ", ".join(missing_classes(evidence))
+        found.append(f"no synthetic series of class {names}: the classifiers never see it")
     if "cas" in measures and measures["cas"].value is not None and len(series.synthetic) < CAS_LEAST:
-        found.append(f"cas: trained on {len(series.synthetic)} synthetic series; the UCR protocol wants {CAS_LEAST}")
+        found.append(
+            f"cas: trained on {len(series.synthetic)} synthetic series; {CAS_LEAST}, as published, make it steadier"
+        )
     return found
 
 
@@ -265,14 +275,12 @@ def _constant_series(X: NDArray) -> int:
     return int((highest <= lowest).all(axis=1).sum())
 
 
-def _class_warnings(evidence: Evidence) -> list[str]:
+def missing_classes(evidence: Evidence) -> list[str]:
+    """Classes of the training split that no synthetic series has; none where there are no labels."""
     y, y_train = evidence.y_synthetic, evidence.real.y_train
     if y is None or y_train is None:
         return []
-    missing = sorted(set(y_train.tolist()) - set(y.tolist()), key=str)
-    if not missing:
-        return []
-    return [f"no synthetic series of class {', '.join(map(str, missing))}: the classifiers never see it"]
+    return [str(label) for label in sorted(set(y_train.tolist()) - set(y.tolist()), key=str)]
 
 
 def versions() -> dict[str, str]:

@@ -131,8 +131,12 @@ class Results:
     def table(self) -> str:
         """Plain text: the verdicts, a row a metric, then reasons and warnings."""
         notes: dict[str, int] = {}
+        undefined: dict[str, list[str]] = {}
         table: list[tuple[str, ...]] = [COLUMNS]
         for (name, *cells), measure in zip(self.rows(), self.metrics.values(), strict=True):
+            if measure.value is None and measure.floor is None:
+                undefined.setdefault(measure.reason or "", []).append(name)
+                continue
             if measure.reason is not None:
                 name = f"{name} [{notes.setdefault(measure.reason, len(notes) + 1)}]"
             table.append((name, *cells))
@@ -144,6 +148,7 @@ class Results:
         judged = [f"{verdict.aspect:<11} {verdict.grade.upper():<11} {verdict.sentence}" for verdict in self.verdicts]
         lines = [f"protocol: {self.protocol}", "", *judged, *([""] if judged else []), *lines]
         lines += [f"[{number}] {reason}" for reason, number in notes.items()]
+        lines += [f"not defined ({reason}): {', '.join(names)}" for reason, names in undefined.items()]
         lines += [f"warning: {warning}" for warning in self.warnings]
         return "\n".join(lines)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,7 +35,11 @@ SENTENCES: dict[Aspect, dict[Grade, str]] = {
     },
 }
 WORST_COUNTS = ("usefulness", "privacy")
-UNKNOWN = "None of the measures that would tell is defined here."
+CLASSES_COUNT = ("diversity", "usefulness")
+FEWEST = 10
+TOO_FEW = "Too few series to tell: {n} in the smallest set, at least {fewest} are needed."
+NOT_ASKED = "Not judged: it rests on {names}, which were not asked for."
+NOT_DEFINED = "Not judged: it rests on {names}, which are not defined here."
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,11 @@ def _floor(measure: Measure) -> float:
     return measure.floor
 
 
+def _highest(measure: Measure) -> float:
+    """The upper end of the floor's interval, where there is one."""
+    return _floor(measure) if measure.floor_ci95 is None else measure.floor_ci95[1]
+
+
 def _share_of_floor(value: float, measure: Measure) -> int:
     """Losing a tenth of what real series reach is good, losing three tenths borderline."""
     floor = _floor(measure)
@@ -82,7 +91,7 @@ def _copies(value: float, measure: Measure) -> int:
 
     The lower end of the interval counts, so that a handful among few series is no alarm.
     """
-    highest = measure.floor_ci95[1] if measure.floor_ci95 is not None else _floor(measure)
+    highest = _highest(measure)
     surely = value if measure.ci95 is None else measure.ci95[0]
     return steps(surely, max(highest, 0.1), max(2 * highest, 0.25))
 
@@ -91,7 +100,7 @@ RULES: dict[Aspect, tuple[Rule, ...]] = {
     "fidelity": (
         Rule(
             "discriminative_rocket",
-            lambda value, measure: steps(value, _floor(measure) + 0.1, _floor(measure) + 0.25),
+            lambda value, measure: steps(value, max(_floor(measure) + 0.1, _highest(measure)), _floor(measure) + 0.25),
             lambda value, floor: (
                 f"a classifier tells them from real ones in {_percent(0.5 + value)} of cases "
                 f"(real from real: {_percent(0.5 + floor)}; 50 % is guessing)"
@@ -116,7 +125,14 @@ RULES: dict[Aspect, tuple[Rule, ...]] = {
         ),
     ),
     "privacy": (
-        Rule("copy_share", _copies, _shares("are near copies of training series")),
+        Rule(
+            "copy_share",
+            _copies,
+            lambda value, floor: (
+                f"{_percent(value)} are near copies of training series (of real series: {_percent(floor)}; "
+                "about 5 % is chance)"
+            ),
+        ),
         Rule(
             "membership_by_distance",
             lambda value, measure: steps(value, max(_floor(measure), 0.5) + 0.05, max(_floor(measure), 0.5) + 0.15),
@@ -129,16 +145,23 @@ RULES: dict[Aspect, tuple[Rule, ...]] = {
 }
 
 
-def judge(metrics: Mapping[str, Measure]) -> list[Verdict]:
+def judge(metrics: Mapping[str, Measure], fewest: int = FEWEST, missing_classes: Sequence[str] = ()) -> list[Verdict]:
     """A verdict on each aspect from the measures that are there and defined.
 
     Of fidelity and diversity the grades of the measures are averaged and rounded down, so that one bad measure cannot
     be hidden by a good one; of usefulness and privacy the worst one counts, for each of them is a use or an attack.
+
+    Args:
+        metrics: measures by name.
+        fewest: series in the smallest set; below 10 nothing is judged.
+        missing_classes: classes of the training split without synthetic series: diversity and usefulness are bad.
     """
-    return [_verdict(aspect, metrics) for aspect in RULES]
+    return [_verdict(aspect, metrics, fewest, missing_classes) for aspect in RULES]
 
 
-def _verdict(aspect: Aspect, metrics: Mapping[str, Measure]) -> Verdict:
+def _verdict(aspect: Aspect, metrics: Mapping[str, Measure], fewest: int, missing_classes: Sequence[str]) -> Verdict:
+    if fewest < FEWEST:
+        return Verdict(aspect, "unknown", TOO_FEW.format(n=fewest, fewest=FEWEST), [])
     scores: list[int] = []
     evidence: list[tuple[str, str, str]] = []
     for rule in RULES[aspect]:
@@ -147,7 +170,12 @@ def _verdict(aspect: Aspect, metrics: Mapping[str, Measure]) -> Verdict:
             continue
         scores.append(rule.grade(measure.value, measure))
         evidence.append((rule.metric, GRADES[scores[-1]], rule.words(measure.value, measure.floor)))
+    if missing_classes and aspect in CLASSES_COUNT:
+        evidence.append(("classes", "bad", f"no synthetic series of class {', '.join(missing_classes)}"))
+        return Verdict(aspect, "bad", SENTENCES[aspect]["bad"], evidence)
     if not scores:
-        return Verdict(aspect, "unknown", UNKNOWN, [])
+        names = [rule.metric for rule in RULES[aspect]]
+        reason = NOT_DEFINED if any(name in metrics for name in names) else NOT_ASKED
+        return Verdict(aspect, "unknown", reason.format(names=" and ".join(names)), [])
     grade = GRADES[min(scores) if aspect in WORST_COUNTS else sum(scores) // len(scores)]
     return Verdict(aspect, grade, SENTENCES[aspect][grade], evidence)

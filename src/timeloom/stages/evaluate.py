@@ -192,7 +192,7 @@ def evaluate(
     synthetic: object,
     *,
     protocol: Literal["honest", "ucr", "windows"] = "honest",
-    metrics: Sequence[str] | None = None,
+    metrics: str | Sequence[str] | None = None,
     n_seeds: int | None = None,
     seed: int = 0,
     run_folder: str | os.PathLike[str] | None = None,
@@ -206,7 +206,7 @@ def evaluate(
         real_test: real series that it did not see, likewise.
         synthetic: synthetic series, likewise; or the name of a file.
         protocol: `honest`, `ucr` or `windows`.
-        metrics: names of the measures, see `timeloom.evaluation.METRICS`; None takes all.
+        metrics: a name or names of measures, see `timeloom.evaluation.METRICS`; None takes all.
         n_seeds: trainings of each encoder.
         seed: source of all randomness.
         run_folder: of `timeloom train`, if that made the series: for the measures of tokens.
@@ -231,7 +231,7 @@ def evaluate(
         y,
         None,
         protocol=protocol,
-        metrics=metrics,
+        metrics=[metrics] if isinstance(metrics, str) else metrics,
         n_seeds=n_seeds,
         seed=seed,
         models=None if run_folder is None else Models.load(Path(run_folder)),

@@ -98,13 +98,13 @@ def fid_tokenizer(evidence: Evidence) -> Measure:
 
 
 def kernel_distance_rocket(evidence: Evidence) -> Measure:
-    """Kernel distance (KID) on ROCKET features: like FID, without assuming a bell shape; about 0 is best."""
+    """Kernel distance (KID) on ROCKET features: like FID, without a bell shape; 0 is best, below 0 is chance."""
     views = capped(evidence.rocket, evidence.seed)
     return distance_measure([views], kernel_distance, kernel_distance_replicates, evidence, N_BOOT_SLOW)
 
 
 def mmd_ts2vec(evidence: Evidence) -> Measure:
-    """Kernel two-sample distance (MMD) on TS2Vec features: any difference counts; about 0 is best."""
+    """Kernel two-sample distance (MMD) on TS2Vec features: any difference counts; 0 is best, below 0 is chance."""
     views = [capped(evidence.ts2vec[0], evidence.seed)]
     return distance_measure(views, mmd, mmd_replicates, evidence, N_BOOT_SLOW)
 

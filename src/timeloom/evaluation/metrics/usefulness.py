@@ -29,7 +29,7 @@ def cas_augmented(evidence: Evidence) -> Measure:
     found = evidence.predictions
     if isinstance(found, Absent):
         return undefined("higher", found)
-    nothing = Absent("training series twice are training series")
+    nothing = Absent("memoriser: copies add nothing to the training series")
     return _accuracy(evidence, evidence.augmented, found.train, nothing)
 
 

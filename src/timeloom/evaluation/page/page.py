@@ -10,7 +10,7 @@ from timeloom.evaluation.page.pictures_features import class_matrix, embeddings,
 from timeloom.evaluation.page.pictures_series import near_copies, samples
 from timeloom.evaluation.page.pictures_values import autocorrelation, histograms, spectrum
 from timeloom.evaluation.page.rendering import with_remark, write_rendered
-from timeloom.evaluation.page.tables import Footnotes, count_words, metric_groups
+from timeloom.evaluation.page.tables import Footnotes, count_words, metric_groups, undefined_metrics
 from timeloom.evaluation.results import Results
 
 DRAWERS = (
@@ -45,6 +45,7 @@ def write_page(path: str | os.PathLike[str], report: Results, explanations: dict
         report=report,
         groups=metric_groups(report, explanations or {}, footnotes),
         footnotes=footnotes.texts,
+        undefined=undefined_metrics(report),
         counts=count_words(report.counts),
         pictures=[] if report.exhibits is None else draw_pictures(report.exhibits),
     )

@@ -60,15 +60,30 @@ def grouped(names: list[str], families: dict[str, str]) -> dict[str, list[str]]:
 
 
 def metric_groups(report: Results, explanations: dict[str, str], footnotes: Footnotes) -> list[tuple[str, list[Line]]]:
-    """The table of one report: (heading of the family, its lines)."""
+    """The table of one report: (heading of the family, its lines); what is not defined has no line."""
     groups = []
-    for heading, names in grouped(list(report.metrics), report.families).items():
+    defined = [name for name, measure in report.metrics.items() if not is_undefined(measure)]
+    for heading, names in grouped(defined, report.families).items():
         lines = [
             Line(name, report.metrics[name], explanations.get(name, ""), footnotes.number(report.metrics[name].reason))
             for name in names
         ]
         groups.append((heading, lines))
     return groups
+
+
+def is_undefined(measure: Measure) -> bool:
+    """Whether there is neither a value nor a floor to show."""
+    return measure.value is None and measure.floor is None
+
+
+def undefined_metrics(report: Results) -> list[tuple[str, list[str]]]:
+    """(reason, names of the metrics that it makes undefined), in order of appearance."""
+    found: dict[str, list[str]] = {}
+    for name, measure in report.metrics.items():
+        if is_undefined(measure):
+            found.setdefault(measure.reason or "no reason given", []).append(name)
+    return list(found.items())
 
 
 def count_words(counts: dict[str, int]) -> list[tuple[str, str]]:
