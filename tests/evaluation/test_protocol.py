@@ -177,7 +177,7 @@ def test_without_labels_what_needs_them_is_null_with_the_reason(
 ) -> None:
     unlabelled = dataclasses.replace(real, y_train=None, y_test=None)
     metrics = score(*sines(30, seed=2), of=unlabelled)
-    for name in ("fid_fcn", "fid_fcn_by_class", "inception_score", "cas", "cas_augmented"):
+    for name in ("fid_fcn", "fid_fcn_by_class", "inception_score", "cas", "augmentation_rocket"):
         assert metrics[name].value is None
         assert metrics[name].reason == "the data has no labels"
     assert metrics["recon_fid_fcn"].reason == "the data has no labels"

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
-import numpy as np
 from numpy.typing import NDArray
 
 from timeloom.encoders import FCN, Catch22, Encoder, Rocket, TS2Vec
@@ -161,17 +160,6 @@ class Evidence:
             synthetic=self._predicted(self.series.synthetic, self.y_synthetic, "synthetic"),
             memoriser=self._predicted(X_train[rows], y_train[rows], "memorised"),
         )
-
-    @cached_property
-    def augmented(self) -> NDArray | Absent:
-        """What an FCN trained on real and synthetic series together (first seed) says of the real test split."""
-        if isinstance(self.predictions, Absent):
-            return self.predictions
-        y_train, y = self.real.y_train, self.y_synthetic
-        if y is None or y_train is None:
-            return Absent("the synthetic series have no labels")
-        X = np.concatenate([self.real.X_train, self.series.synthetic])
-        return self._predicted(X, np.concatenate([y_train, y]), "real and synthetic")
 
     def _predicted(self, X: NDArray, y: NDArray | None, name: str) -> NDArray | Absent:
         if y is None:

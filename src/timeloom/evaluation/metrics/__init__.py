@@ -47,7 +47,7 @@ METRICS: dict[str, Metric] = {
     "coverage": Metric(fidelity.coverage, "diversity", ("ts2vec",)),
     "inception_score": Metric(fidelity.inception, "diversity", ("fcn_features",)),
     "cas": Metric(usefulness.cas, "usefulness", ("fcn_features", "predictions")),
-    "cas_augmented": Metric(usefulness.cas_augmented, "usefulness", ("predictions", "augmented")),
+    "augmentation_rocket": Metric(usefulness.augmentation_rocket, "usefulness", ("rocket",)),
     "predictive_error": Metric(usefulness.predictive_error, "usefulness"),
     "copy_share": Metric(privacy.copies, "privacy"),
     "closest_record": Metric(privacy.closest_record, "privacy"),

@@ -176,18 +176,19 @@ def widen(replicates: NDArray, n_floor: int, n_synthetic: int) -> NDArray:
 
 def capped(views: Views, seed: int, most: int = MOST_PAIRED) -> Views:
     """The same views with at most `most` test and synthetic cases, drawn by the seed."""
-
-    def draw(n: int) -> NDArray | slice:
-        return slice(None) if n <= most else np.sort(np.random.default_rng(seed).choice(n, size=most, replace=False))
-
-    rows = draw(len(views.synthetic))
+    rows = capped_rows(len(views.synthetic), seed, most)
     return Views(
-        test=views.test[draw(len(views.test))],
+        test=views.test[capped_rows(len(views.test), seed, most)],
         train=views.train,
         synthetic=views.synthetic[rows],
         memoriser_rows=views.memoriser_rows[rows],
-        floor_rows=views.floor_rows[draw(len(views.floor_rows))],
+        floor_rows=views.floor_rows[capped_rows(len(views.floor_rows), seed, most)],
     )
+
+
+def capped_rows(n: int, seed: int, most: int = MOST_PAIRED) -> NDArray | slice:
+    """All of n rows, or `most` of them drawn by the seed, ascending."""
+    return slice(None) if n <= most else np.sort(np.random.default_rng(seed).choice(n, size=most, replace=False))
 
 
 def _synthetic(views: Views) -> NDArray:

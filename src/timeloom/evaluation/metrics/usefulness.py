@@ -7,10 +7,20 @@ from numpy.typing import NDArray
 
 from timeloom.evaluation.evidence import Absent
 from timeloom.evaluation.gathering import Evidence
+from timeloom.evaluation.measures.augmentation import ridge_predictions
 from timeloom.evaluation.measures.bootstrap import centred_interval
 from timeloom.evaluation.measures.predictive import predictive_errors
-from timeloom.evaluation.metrics.metric import CaseScores, case_measure, mean_of, share_replicates, undefined
+from timeloom.evaluation.metrics.metric import (
+    CaseScores,
+    capped_rows,
+    case_measure,
+    mean_of,
+    share_replicates,
+    undefined,
+)
 from timeloom.evaluation.results import Interval, Measure
+
+NO_TEST_LABELS = "the real test split has no labels"
 
 
 def cas(evidence: Evidence) -> Measure:
@@ -21,16 +31,27 @@ def cas(evidence: Evidence) -> Measure:
     found = evidence.predictions
     if isinstance(found, Absent):
         return undefined("higher", found)
-    return _accuracy(evidence, found.synthetic, found.train, found.memoriser)
+    return _accuracy(found.truth, found.synthetic, found.train, found.memoriser)
 
 
-def cas_augmented(evidence: Evidence) -> Measure:
-    """The same after training on real and synthetic series together: does adding them help?"""
-    found = evidence.predictions
-    if isinstance(found, Absent):
-        return undefined("higher", found)
-    nothing = Absent("memoriser: copies add nothing to the training series")
-    return _accuracy(evidence, evidence.augmented, found.train, nothing)
+def augmentation_rocket(evidence: Evidence) -> Measure:
+    """Accuracy of a classifier trained on real and synthetic series together; the floor is trained on real ones.
+
+    Ridge classifier on ROCKET features: does adding the synthetic series help?
+    """
+    real, y = evidence.real, evidence.y_synthetic
+    if real.y_train is None or real.y_test is None:
+        return undefined("higher", Absent("the data has no labels" if real.y_train is None else NO_TEST_LABELS))
+    if len(set(real.y_train.tolist())) < 2:
+        return undefined("higher", Absent("the training split holds a single class"))
+    views = evidence.rocket
+    by_real = ridge_predictions(views.train, real.y_train, views.test)
+    both: NDArray | Absent = Absent("the synthetic series have no labels")
+    if y is not None:
+        rows = capped_rows(len(y), evidence.seed)
+        features = np.concatenate([views.train, views.synthetic[rows]])
+        both = ridge_predictions(features, np.concatenate([real.y_train, y[rows]]), views.test)
+    return _accuracy(real.y_test, both, by_real, Absent("memoriser: copies add nothing to training series"))
 
 
 def predictive_error(evidence: Evidence) -> Measure:
@@ -42,13 +63,8 @@ def predictive_error(evidence: Evidence) -> Measure:
     return case_measure(scores, evidence, "lower")
 
 
-def _accuracy(
-    evidence: Evidence, predicted: NDArray | Absent, by_real: NDArray, memorised: NDArray | Absent
-) -> Measure:
+def _accuracy(truth: NDArray, predicted: NDArray | Absent, by_real: NDArray, memorised: NDArray | Absent) -> Measure:
     """Accuracy with that of a classifier trained on real series as its floor."""
-    predictions = evidence.predictions
-    assert not isinstance(predictions, Absent)
-    truth = predictions.truth
 
     def right(given: NDArray | Absent) -> tuple[float | None, Interval | None]:
         if isinstance(given, Absent):
