@@ -16,7 +16,7 @@ from timeloom.evaluation.exhibits import ClassMatrix, Embedding, Exhibits, Neigh
 from timeloom.evaluation.page import write_comparison_page, write_page
 from timeloom.evaluation.page.embedding import UMAP_MISSING, draw_rows, mixing, plane_maps
 from timeloom.evaluation.page.pictures_features import embeddings
-from timeloom.evaluation.page.pictures_series import samples
+from timeloom.evaluation.page.pictures_series import _nearest_pairs, samples
 from timeloom.evaluation.page.pictures_values import autocorrelation, autocorrelations, powers, spectrum
 from timeloom.evaluation.results import Measure, Results, Verdict
 
@@ -291,3 +291,10 @@ def test_every_map_keeps_far_clouds_apart_and_repeats() -> None:
         np.testing.assert_array_equal(positions, maps[name])
         assert mixing(positions, second, n_neighbours=3) < 0.2, name
     np.testing.assert_array_equal(state, np.random.get_state()[1])  # noqa: NPY002
+
+
+def test_the_gallery_shows_many_training_series_not_one_many_times() -> None:
+    rows, distances = np.array([4, 4, 4, 2, 2, 1]), np.array([0.1, 0.2, 0.3, 0.15, 0.4, 0.5])
+    X = np.zeros((6, 1, 8), dtype=np.float32)
+    exhibits = Exhibits(X, None, X, None, X, None, Neighbours(rows, distances, 0.3))
+    assert _nearest_pairs(exhibits).tolist() == [0, 3, 5, 1, 2, 4]

@@ -49,12 +49,19 @@ def samples(exhibits: Exhibits, key: str = "samples") -> Picture:
     )
 
 
+def _nearest_pairs(exhibits: Exhibits) -> NDArray:
+    """Synthetic series next to a training series, nearest first: one for each training series, then further ones."""
+    nearest = exhibits.neighbours
+    order = np.argsort(nearest.distance, kind="stable")
+    first = np.sort(np.unique(nearest.row[order], return_index=True)[1])
+    return np.concatenate([order[first], np.delete(order, first)])[:N_COPIES]
+
+
 def near_copies(exhibits: Exhibits) -> Picture:
     """The synthetic series that lie nearest to a training series, each over its neighbour."""
     nearest = exhibits.neighbours
-    order = np.argsort(nearest.distance, kind="stable")[:N_COPIES]
     panels = []
-    for rank, row in enumerate(order):
+    for rank, row in enumerate(_nearest_pairs(exhibits)):
         synthetic, real = exhibits.X_synthetic[row], exhibits.X_train[nearest.row[row]]
         note = _distance_in_words(float(nearest.distance[row]), nearest.threshold)
         title = f"synthetic series {row}, training series {nearest.row[row]}"
@@ -64,7 +71,7 @@ def near_copies(exhibits: Exhibits) -> Picture:
     return Picture(
         key="copies",
         title="The nearest copies",
-        caption=f"The {len(panels)} synthetic series that come nearest to a training series, each drawn over it. Lines "
+        caption=f"{len(panels)} synthetic series that come nearest to a training series, each drawn over it. Lines "
         "that run together, noise and all, are a copy; lines that only share their outline are not.",
         rows=[Row(panels)],
         legend=[("real", "training series (solid)"), ("synthetic", "synthetic series (dashed)")],
