@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from timeloom.evaluation.evidence import Absent
 from timeloom.evaluation.exhibits import ClassMatrix, Embedding, Exhibits, Neighbours, TokenUse
 from timeloom.evaluation.gathering import Evidence
-from timeloom.evaluation.measures.copying import nearest_training
 from timeloom.evaluation.measures.tokens import code_shares
 from timeloom.evaluation.metrics import METRICS
+from timeloom.evaluation.metrics.metric import capped_rows
 
 MOST_EMBEDDED = 500
 
@@ -20,8 +20,7 @@ MOST_EMBEDDED = 500
 def exhibits(evidence: Evidence, chosen: Sequence[str]) -> Exhibits:
     """What can be drawn of the parts that the chosen measures made; nothing is trained for a picture alone."""
     parts = {part for name in chosen for part in METRICS[name].parts}
-    real, flat = evidence.real, evidence.flat
-    row, distance, threshold = nearest_training(flat.train, flat.synthetic)
+    real = evidence.real
     return Exhibits(
         X_train=real.X_train,
         y_train=real.y_train,
@@ -29,7 +28,7 @@ def exhibits(evidence: Evidence, chosen: Sequence[str]) -> Exhibits:
         y_test=real.y_test,
         X_synthetic=evidence.series.synthetic,
         y_synthetic=evidence.y_synthetic,
-        neighbours=Neighbours(row, distance, threshold),
+        neighbours=Neighbours(*evidence.nearest["synthetic"]),
         embedding=_embedding(evidence, parts),
         class_matrix=_class_matrix(evidence) if "predictions" in parts else None,
         tokens=_token_use(evidence),
@@ -44,10 +43,9 @@ def _embedding(evidence: Evidence, parts: set[str]) -> Embedding | None:
         name, views = "ROCKET", evidence.rocket
     else:
         return None
-    rng = np.random.default_rng(evidence.seed)
 
     def rows(n: int) -> NDArray:
-        return np.arange(n) if n <= MOST_EMBEDDED else np.sort(rng.choice(n, size=MOST_EMBEDDED, replace=False))
+        return np.arange(n)[capped_rows(n, evidence.seed, MOST_EMBEDDED)]
 
     test, synthetic = rows(len(views.test)), rows(len(views.synthetic))
     return Embedding(name, views.test[test], views.synthetic[synthetic], test, synthetic)

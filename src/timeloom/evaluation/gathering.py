@@ -13,6 +13,7 @@ from timeloom.encoders.inputs import SeriesScaler
 from timeloom.errors import InputError
 from timeloom.evaluation.cache import EncoderCache
 from timeloom.evaluation.evidence import Absent, Predictions, RealData, TokenViews, Views
+from timeloom.evaluation.measures.copying import NearestTraining, nearest_training
 from timeloom.progress import Progress, silent
 
 NO_LABELS = Absent("the data has no labels")
@@ -92,11 +93,8 @@ class Evidence:
         """Features and probabilities of each set under each FCN, in one pass."""
         if isinstance(self.fcns, Absent):
             return self.fcns
-        found = []
-        for fcn in self.fcns:
-            features, probabilities = self._read(fcn, fcn.encode_and_classify)
-            found.append((features, probabilities))
-        return tuple(found)
+        found = [self._read(fcn, fcn.encode_and_classify) for fcn in self.fcns]
+        return tuple((features, probabilities) for features, probabilities in found)
 
     @property
     def fcn_features(self) -> tuple[Views, ...] | Absent:
@@ -146,6 +144,23 @@ class Evidence:
             return Absent("no features of the tokenizer were given")
         return self.series.of(*self.tokens.features)
 
+    @property
+    def likelihood(self) -> tuple[NDArray, NDArray] | Absent:
+        """The prior's masked log-likelihood (N,) in nats a token, of test and training series."""
+        if isinstance(self.tokens, Absent):
+            return self.tokens
+        return Absent("no prior was given") if self.tokens.likelihood is None else self.tokens.likelihood
+
+    @property
+    def candidates(self) -> dict[str, NDArray]:
+        """Flat series that are held against the training split; here the real test split is the floor."""
+        return {"synthetic": self.flat.synthetic, "floor": self.flat.test, "memoriser": self.flat.memoriser}
+
+    @cached_property
+    def nearest(self) -> dict[str, NearestTraining]:
+        """The training series nearest to each synthetic, test and memorised series."""
+        return {name: nearest_training(self.flat.train, rows) for name, rows in self.candidates.items()}
+
     @cached_property
     def predictions(self) -> Predictions | Absent:
         """What FCNs trained on each set (first seed) say of the real test split."""
@@ -156,7 +171,7 @@ class Evidence:
         X_train, y_train, rows = self.real.X_train, self.real.y_train, self.series.memoriser_rows
         return Predictions(
             truth=self.real.y_test,
-            train=self.fcns[0].predict(self.series.test),
+            train=self._answers(self.fcns[0]),
             synthetic=self._predicted(self.series.synthetic, self.y_synthetic, "synthetic"),
             memoriser=self._predicted(X_train[rows], y_train[rows], "memorised"),
         )
@@ -166,7 +181,12 @@ class Evidence:
             return Absent(f"the {name} series have no labels")
         if len(set(y.tolist())) < 2:
             return Absent(f"the {name} series hold a single class, {y[0]}")
-        return self._fcn(X, y, name, self.seed).predict(self.series.test)
+        return self._answers(self._fcn(X, y, name, self.seed))
+
+    def _answers(self, fcn: FCN) -> NDArray:
+        """Labels that a classifier gives to the test series."""
+        _, probabilities = self._cache.outputs(fcn, fcn.encode_and_classify, self.series.test)
+        return fcn.classes_[probabilities.argmax(axis=1)]
 
     def _fcn(self, X: NDArray, y: NDArray, name: str, seed: int) -> FCN:
         return self._cache.fitted(

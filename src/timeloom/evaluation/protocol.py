@@ -82,7 +82,8 @@ def evaluate_arrays(
             synthetic labels unknown to the real training split, an unknown measure.
     """
     settings = Settings() if settings is None else settings
-    chosen = chosen_metrics(settings)
+    known = [name for name in METRICS if settings.protocol == "honest" or name in UCR_METRICS]
+    chosen = chosen_metrics(settings.metrics, known, settings.protocol)
     if settings.n_seeds < 1:
         raise InputError(f"seeds is {settings.n_seeds}; allowed: at least 1")
     real = _check_real(real)
@@ -138,25 +139,22 @@ def evaluate_arrays(
     )
 
 
-def chosen_metrics(settings: Settings) -> list[str]:
-    """Names of the measures that the settings ask for, in the order of the table.
+def chosen_metrics(metrics: Sequence[str] | None, known: Sequence[str], protocol: str) -> list[str]:
+    """Names of the measures that are asked for, in the order of the protocol's table; None asks for all of them.
 
     Raises:
-        InputError: an unknown measure, or one that the protocol does not have.
+        InputError: no measure, or one that the protocol does not have.
     """
-    known = list(METRICS) if settings.protocol == "honest" else list(UCR_METRICS)
-    if settings.metrics is None:
-        return [name for name in METRICS if name in known]
-    if not settings.metrics:
-        raise InputError(f"no measure was asked for; allowed: one or more of {', '.join(known)}")
-    for name in settings.metrics:
+    if metrics is None:
+        return list(known)
+    if not metrics:
+        raise InputError(f"no measure was asked for; allowed: {', '.join(known)}")
+    for name in metrics:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {close[0]}?" if close else ";"
-            raise InputError(
-                f"unknown measure {name!r} in protocol {settings.protocol}{hint} allowed: {', '.join(known)}"
-            )
-    return [name for name in METRICS if name in settings.metrics]
+            raise InputError(f"unknown measure {name!r} in protocol {protocol}{hint} allowed: {', '.join(known)}")
+    return [name for name in known if name in metrics]
 
 
 def _ucr_rows(real: RealData, n_synthetic: int, seed: int) -> tuple[NDArray, NDArray, list[str]]:

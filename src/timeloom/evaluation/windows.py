@@ -14,7 +14,7 @@ from timeloom.evaluation.cache import EncoderCache
 from timeloom.evaluation.measures.frechet import frechet_distance
 from timeloom.evaluation.measures.gru_scores import discriminative_score_gru, predictive_score_gru
 from timeloom.evaluation.measures.series import correlational_score
-from timeloom.evaluation.protocol import timed, versions
+from timeloom.evaluation.protocol import chosen_metrics, timed, versions
 from timeloom.evaluation.report import Report
 from timeloom.evaluation.results import Interval, Measure
 from timeloom.progress import Progress, silent
@@ -59,7 +59,7 @@ def evaluate_windows(
     Raises:
         InputError: other channels or length, missing values, fewer than 10 windows, an unknown measure.
     """
-    chosen = _chosen(metrics)
+    chosen = chosen_metrics(metrics, WINDOW_METRICS, "windows")
     if n_seeds < 1:
         raise InputError(f"seeds is {n_seeds}; allowed: at least 1")
     scaled_real, scaled_synthetic = _scaled(real, synthetic)
@@ -98,16 +98,6 @@ def evaluate_windows(
         data=names[0],
         synthetic=names[1],
     )
-
-
-def _chosen(metrics: Sequence[str] | None) -> list[str]:
-    if metrics is None:
-        return list(WINDOW_METRICS)
-    unknown = [name for name in metrics if name not in WINDOW_METRICS]
-    if unknown or not metrics:
-        given = repr(unknown[0]) if unknown else "none"
-        raise InputError(f"measure {given} in protocol windows; allowed: {', '.join(WINDOW_METRICS)}")
-    return [name for name in WINDOW_METRICS if name in metrics]
 
 
 def _scaled(real: NDArray, synthetic: NDArray) -> tuple[NDArray, NDArray]:

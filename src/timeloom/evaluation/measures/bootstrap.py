@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,12 +30,17 @@ def bootstrap_interval(
     sizes = [len(array) for array in cases]
     if not sizes or min(sizes) == 0 or len(set(sizes)) > 1:
         raise InputError(f"the arrays hold {sizes} cases; allowed: one or more arrays, equally many cases, at least 1")
-    rng = np.random.default_rng(seed)
-    replicates = np.empty(n_boot)
-    for index in range(n_boot):
-        rows = rng.integers(0, sizes[0], size=sizes[0])
-        replicates[index] = statistic(*(array[rows] for array in cases))
+    rows = np.arange(sizes[0])
+    replicates = redrawn(lambda drawn: statistic(*(array[drawn] for array in cases)), rows, seed, n_boot)
     return centred_interval(statistic(*cases), replicates, low=low, high=high)
+
+
+def redrawn(
+    summary: Callable[[NDArray[Any]], float], cases: NDArray[Any], seed: int, n_boot: int
+) -> NDArray[np.float64]:
+    """Bootstrap replicates (n_boot,) of a summary of cases (N, ...), drawn again with replacement."""
+    rng = np.random.default_rng(seed)
+    return np.array([summary(cases[rng.integers(0, len(cases), size=len(cases))]) for _ in range(n_boot)])
 
 
 def case_weights(n: int, n_boot: int, seed: int) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from timeloom.evaluation.evidence import Absent, Views
 from timeloom.evaluation.gathering import Evidence
-from timeloom.evaluation.measures.bootstrap import centred_interval
+from timeloom.evaluation.measures.bootstrap import centred_interval, redrawn
 from timeloom.evaluation.measures.discriminative import discriminative_cases, discriminative_score
 from timeloom.evaluation.measures.frechet import frechet_distance, frechet_replicates
 from timeloom.evaluation.measures.inception import inception_score
@@ -24,7 +24,6 @@ from timeloom.evaluation.metrics.metric import (
     capped,
     case_measure,
     distance_measure,
-    redrawn,
     undefined,
     widen,
 )

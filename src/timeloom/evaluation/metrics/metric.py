@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from timeloom.evaluation.evidence import Absent, Views
 from timeloom.evaluation.gathering import Evidence
-from timeloom.evaluation.measures.bootstrap import centred_interval
+from timeloom.evaluation.measures.bootstrap import centred_interval, redrawn
 from timeloom.evaluation.results import Better, Family, Interval, Measure
 
 N_BOOT = 200
@@ -83,7 +83,7 @@ class CaseScores:
     memoriser: list[NDArray]
 
     @classmethod
-    def of(cls, seeds: Sequence[Views], scores: Distance | Callable[[NDArray, NDArray], NDArray]) -> Self:
+    def of(cls, seeds: Sequence[Views], scores: Callable[[NDArray, NDArray], NDArray]) -> Self:
         """`scores(test, other)` for each seed and each set in the place of `other`."""
         return cls(
             *(
@@ -111,7 +111,7 @@ def case_measure(
     def spread(seeds: list[NDArray]) -> NDArray:
         if summary is None and all(np.isin(cases, (0, 1)).all() for cases in seeds):
             return np.mean([share_replicates(cases) for cases in seeds], axis=0)
-        return np.mean([redrawn(summarise, cases, evidence.seed) for cases in seeds], axis=0)
+        return np.mean([redrawn(summarise, cases, evidence.seed, N_BOOT) for cases in seeds], axis=0)
 
     value, floor = centre(scores.synthetic), centre(scores.floor)
     widened = widen(spread(scores.floor), len(scores.floor[0]), len(scores.synthetic[0]))
@@ -139,12 +139,6 @@ def share_replicates(cases: NDArray) -> NDArray:
 
     n, hits = len(cases), float(np.sum(cases))
     return np.asarray(beta.ppf((np.arange(N_BOOT) + 0.5) / N_BOOT, hits + 0.5, n - hits + 0.5))
-
-
-def redrawn(summary: Callable[[NDArray], float], cases: NDArray, seed: int, n_boot: int = N_BOOT) -> NDArray:
-    """Bootstrap replicates (n_boot,) of a summary of cases (N, ...)."""
-    rng = np.random.default_rng(seed)
-    return np.array([summary(cases[rng.integers(0, len(cases), size=len(cases))]) for _ in range(n_boot)])
 
 
 def plain_replicates(distance: Distance) -> Replicates:

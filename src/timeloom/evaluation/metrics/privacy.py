@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
 from timeloom.evaluation.evidence import Absent
 from timeloom.evaluation.gathering import Evidence
-from timeloom.evaluation.measures.copying import is_copy
 from timeloom.evaluation.measures.privacy import (
     auc_interval,
-    closest_record_distances,
     membership_auc,
     membership_scores,
     nearest_neighbour_ratio,
@@ -34,7 +30,8 @@ def copies(evidence: Evidence) -> Measure:
 
     The floor is that share among real test series.
     """
-    return case_measure(_against_train(evidence, is_copy), evidence, "lower", high=1.0)
+    scores = {name: [of.distance <= of.threshold] for name, of in evidence.nearest.items()}
+    return case_measure(CaseScores(**scores), evidence, "lower", high=1.0)
 
 
 def closest_record(evidence: Evidence) -> Measure:
@@ -43,8 +40,8 @@ def closest_record(evidence: Evidence) -> Measure:
     A value below its floor means that the generator sits closer to its training series than new real data would.
     """
     scale = float(np.sqrt(evidence.flat.test.shape[1]))
-    scores = _against_train(evidence, lambda train, other: closest_record_distances(other, train) / scale)
-    return case_measure(scores, evidence, "higher", summary=lambda cases: float(np.median(cases)))
+    scores = {name: [of.distance / scale] for name, of in evidence.nearest.items()}
+    return case_measure(CaseScores(**scores), evidence, "higher", summary=lambda cases: float(np.median(cases)))
 
 
 def neighbour_ratio(evidence: Evidence) -> Measure:
@@ -54,8 +51,12 @@ def neighbour_ratio(evidence: Evidence) -> Measure:
     """
     if len(evidence.series.train) < 2:
         return undefined("higher", TOO_FEW)
-    scores = _against_train(evidence, lambda train, other: nearest_neighbour_ratio(other, train))
-    return case_measure(scores, evidence, "higher", summary=lambda cases: float(np.median(cases)), high=1.0)
+    flat = evidence.flat
+    candidates = {"synthetic": flat.synthetic, "floor": flat.test, "memoriser": flat.memoriser}
+    scores = {name: [nearest_neighbour_ratio(rows, flat.train)] for name, rows in candidates.items()}
+    return case_measure(
+        CaseScores(**scores), evidence, "higher", summary=lambda cases: float(np.median(cases)), high=1.0
+    )
 
 
 def membership_by_distance(evidence: Evidence) -> Measure:
@@ -84,22 +85,9 @@ def membership_by_likelihood(evidence: Evidence) -> Measure:
 
     Area under the ROC curve of the prior's masked log-likelihood. Its floor is 0.5, chance.
     """
-    tokens = evidence.tokens
-    if isinstance(tokens, Absent):
-        return undefined("lower", tokens)
-    if tokens.likelihood is None:
-        return undefined("lower", Absent("no prior was given"))
-    test, train = tokens.likelihood
+    if isinstance(evidence.likelihood, Absent):
+        return undefined("lower", evidence.likelihood)
+    test, train = evidence.likelihood
     ends = auc_interval(train, test, n_boot=N_BOOT, seed=evidence.seed)
     reason = "memoriser: the model is attacked, not the synthetic series"
     return Measure(membership_auc(train, test), 0.5, None, ends, "lower", reason)
-
-
-def _against_train(evidence: Evidence, scores: Callable[[NDArray, NDArray], NDArray]) -> CaseScores:
-    """`scores(train, candidates)` of synthetic, real test and memorised series."""
-    series = evidence.flat
-
-    def of(candidates: NDArray) -> list[NDArray]:
-        return [np.asarray(scores(series.train, candidates), dtype=np.float64)]
-
-    return CaseScores(synthetic=of(series.synthetic), floor=of(series.test), memoriser=of(series.memoriser))

@@ -97,12 +97,9 @@ def masked_perplexity(evidence: Evidence) -> Measure:
 
     exp of the mean masked negative log-likelihood. A floor far below the value is overfitting.
     """
-    tokens = evidence.tokens
-    if isinstance(tokens, Absent):
-        return undefined("lower", tokens)
-    if tokens.likelihood is None:
-        return undefined("lower", Absent("no prior was given"))
-    test, train = tokens.likelihood
+    if isinstance(evidence.likelihood, Absent):
+        return undefined("lower", evidence.likelihood)
+    test, train = evidence.likelihood
     ends = bootstrap_interval(_perplexity, test, n_boot=N_BOOT, seed=evidence.seed, low=1.0)
     return Measure(_perplexity(test), _perplexity(train), None, ends, "lower", NO_MEMORISER)
 
