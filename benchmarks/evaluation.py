@@ -171,7 +171,7 @@ def windows(args: argparse.Namespace) -> dict[str, Any]:
     again, by_half = [], []
     for seed in args.seeds:
         rng = np.random.default_rng(seed)
-        encoder = TS2Vec(batch_size=8, standardise=False, seed=seed).fit(X, progress=RichProgress())
+        encoder = TS2Vec(standardise=False, seed=seed).fit(X, progress=RichProgress())
         z = encoder.encode(X)
         again.append(frechet_distance(z, z[rng.integers(0, len(z), size=len(z))]))
         order = rng.permutation(len(z))

@@ -32,7 +32,7 @@ class TS2Vec(StoredEncoder):
         output_dims: width D of the representations.
         hidden_dims: width of all blocks but the last.
         depth: number of blocks before the last; block i has dilation 2^i.
-        batch_size: series a step; no more than there are.
+        batch_size: series a step (8 as published); no more than there are.
         lr: learning rate of AdamW.
         steps: optimisation steps; None takes 200 for up to 100 000 training values, else 600.
         seed: of the initial weights, the crops, the masks and the order of the series.
@@ -46,7 +46,7 @@ class TS2Vec(StoredEncoder):
         output_dims: int = 320,
         hidden_dims: int = 64,
         depth: int = 10,
-        batch_size: int = 16,
+        batch_size: int = 8,
         lr: float = 1e-3,
         steps: int | None = None,
         seed: int = 0,

@@ -119,7 +119,7 @@ def _scaled(real: NDArray, synthetic: NDArray) -> tuple[NDArray, NDArray]:
 
 def _scores(cache: EncoderCache, iterations: tuple[int, int], ts2vec_steps: int | None) -> dict[str, Score]:
     def context_fid(real: NDArray, other: NDArray, seed: int, progress: Progress) -> float:
-        encoder = TS2Vec(batch_size=8, standardise=False, steps=ts2vec_steps, seed=seed)
+        encoder = TS2Vec(standardise=False, steps=ts2vec_steps, seed=seed)
         fitted = cache.fitted(encoder, real, progress=progress)
         return frechet_distance(fitted.encode(real), fitted.encode(other))
 
