@@ -1,16 +1,18 @@
-"""Train, sample and evaluate one data set with one preset and several seeds; one JSON object for all of it.
+"""Train, sample and evaluate data sets with one preset and several seeds.
 
-    python benchmarks/quality.py --data ECG5000.npz --preset small --seeds 0 1 2 --work runs/ECG5000 --json
+    python benchmarks/quality.py --data ECG5000.npz GunPoint.npz --preset small --seeds 0 1 2 --work runs
+    python benchmarks/quality.py --table --work runs --published ucr_timevqvae_paper.csv      # what is finished
 
-Protocol `honest`: the training split is learned, class proportions are the training split's, max(|test|, 1000) series
-are sampled and measured on the test split, which nothing is tuned on. The seeds are the
-generator's; the evaluators have seed 0.
+The training split is learned, max(|test|, 1000) series are sampled in the training split's class proportions and
+measured on the test split, which nothing is tuned on. FID, reconstruction FID, IS and CAS follow the protocol `ucr`,
+the other measures the protocol `honest`. The seeds are the generator's; the evaluators have seed 0.
 What is finished in `--work` is not done again, so a run that was cut short goes on.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import platform
 import statistics
@@ -28,20 +30,19 @@ from timeloom.progress import RichProgress
 from timeloom.stages import evaluate, run_config, sample, train
 
 RESULT = "result.json"
-METRICS = (
-    "fid_fcn",
-    "fid_rocket",
-    "inception_score",
-    "cas",
-    "recon_fid_fcn",
-    "perplexity",
-    "usage",
-    "copy_share",
-)
+METRICS = {
+    "ucr": ("fid_fcn", "recon_fid_fcn", "inception_score", "cas"),
+    "honest": ("fid_rocket", "copy_share", "perplexity", "usage"),
+}
 
 
 def one_seed(
-    data: datasets.Dataset, config: run_config.RunConfig, folder: Path, overwrite: bool, cache: EncoderCache
+    data: datasets.Dataset,
+    preset: str,
+    config: run_config.RunConfig,
+    folder: Path,
+    overwrite: bool,
+    cache: EncoderCache,
 ) -> dict[str, Any]:
     """The figures of one seed; read from `folder` if it is done already."""
     if (folder / RESULT).exists() and not overwrite:
@@ -55,14 +56,27 @@ def one_seed(
     made = sample.run(tokenizer, prior, n, config.sampling, match_labels=labelled, seed=config.seed, progress=progress)
     sampling_seconds = time.perf_counter() - start
     models = evaluate.Models(tokenizer, prior, config.sampling)
-    report = evaluate.run(
-        data, made.X, made.y, None, n_seeds=1, metrics=METRICS, models=models, cache=cache, progress=progress
-    )
-    report.save(folder / evaluate.REPORT)
+    metrics = {}
+    for protocol, names in METRICS.items():
+        report = evaluate.run(
+            data,
+            made.X,
+            made.y,
+            None,
+            protocol=protocol,
+            n_seeds=1,
+            metrics=names,
+            models=models,
+            cache=cache,
+            progress=progress,
+        )
+        metrics |= report.to_json()["metrics"]
     stages = record["stages"]
     result = {
+        "data": data.name,
+        "preset": preset,
         "seed": config.seed,
-        "metrics": report.to_json()["metrics"],
+        "metrics": metrics,
         "training_seconds": sum(stage["seconds"] for stage in stages.values()),
         "sampling_seconds": sampling_seconds,
         "stages": stages,
@@ -86,49 +100,83 @@ def summary(results: list[dict[str, Any]]) -> dict[str, Any]:
     return table
 
 
+def table(work: Path, published: Path | None) -> str:
+    """Everything that is finished below `work` as a Markdown table, beside published figures (columns `dataset`,
+    `fid_TimeVQVAE`, `cas_percent_TimeVQVAE`).
+    """
+    by_set: dict[str, list[dict[str, Any]]] = {}
+    for path in sorted(work.rglob(RESULT)):
+        result = read_json(path)
+        by_set.setdefault(result["data"], []).append(result)
+    theirs = {}
+    if published is not None:
+        with published.open() as lines:
+            theirs = {row["dataset"]: row for row in csv.DictReader(lines)}
+    lines = [
+        "| set | seeds | FID | published | floor | memoriser | reconstruction FID | CAS % | published | train on real "
+        "| IS | real | ROCKET-FID | floor | copies | real | training s |",
+        "|" + "---|" * 17,
+    ]
+    for name, results in sorted(by_set.items()):
+        row, other = summary(results), theirs.get(name, {})
+        fid, cas, rocket, copies = row["fid_fcn"], row["cas"], row["fid_rocket"], row["copy_share"]
+        cells = [
+            name,
+            ", ".join(str(r["seed"]) for r in results),
+            _spread(fid, 3),
+            other.get("fid_TimeVQVAE", ""),
+            f"{fid['floor']:.3f}",
+            f"{fid['memoriser']:.3f}",
+            _spread(row["recon_fid_fcn"], 3),
+            _spread(cas, 1, 100),
+            other.get("cas_percent_TimeVQVAE", ""),
+            f"{100 * cas['floor']:.1f}",
+            _spread(row["inception_score"], 2),
+            f"{row['inception_score']['floor']:.2f}",
+            _spread(rocket, 1),
+            f"{rocket['floor']:.1f}",
+            _spread(copies, 3),
+            f"{copies['floor']:.3f}",
+            ", ".join(f"{r['training_seconds']:.0f}" for r in results),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _spread(row: dict[str, Any], digits: int, factor: float = 1) -> str:
+    if row["value"] is None:
+        return "n. d."
+    spread = f" ± {factor * row['std']:.{digits}f}" if "std" in row else ""
+    return f"{factor * row['value']:.{digits}f}{spread}"
+
+
 def main() -> None:
-    """Read the arguments, run every seed, print."""
+    """Read the arguments, run every set and seed, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, help="a data set's name or file")
+    parser.add_argument("--data", nargs="+", default=[], help="names or files of data sets")
     parser.add_argument("--preset", default=run_config.DEFAULT_PRESET)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--work", type=Path, help="folder for the runs; without it they are thrown away")
     parser.add_argument("--overwrite", action="store_true", help="do again what is finished in --work")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    parser.add_argument("--table", action="store_true", help="only print what is finished in --work, as a table")
+    parser.add_argument("--published", type=Path, help="of --table: CSV file of published figures to put beside")
     args = parser.parse_args()
-    data = datasets.load(args.data).with_test_split()
+    if bool(args.data) == args.table or (args.table and args.work is None):
+        parser.error("give --data, or --table with --work")
+    if args.table:
+        print(table(args.work, args.published))
+        return
     with tempfile.TemporaryDirectory() as scratch:
         work = args.work or Path(scratch)
-        cache = EncoderCache()
-        results = [
-            one_seed(
-                data,
-                run_config.build(args.preset, overrides=args.overrides, seed=s),
-                work / f"seed{s}",
-                args.overwrite,
-                cache,
-            )
-            for s in args.seeds
-        ]
-    figures = {
-        "data": data.name,
-        "preset": args.preset,
-        "overrides": args.overrides,
-        "seeds": args.seeds,
-        "threads": torch.get_num_threads(),
-        "machine": platform.processor() or platform.machine(),
-        "training_seconds": [round(r["training_seconds"], 1) for r in results],
-        "sampling_seconds": [round(r["sampling_seconds"], 2) for r in results],
-        "metrics": summary(results),
-    }
-    if args.json:
-        print(json.dumps(figures))
-        return
-    print(f"{data.name}, preset {args.preset}, seeds {args.seeds}, training {figures['training_seconds']} s")
-    for name, row in figures["metrics"].items():
-        cells = "  ".join(f"{column} {value:.4g}" for column, value in row.items() if value is not None)
-        print(f"  {name:<18} {cells}")
+        for name in args.data:
+            data = datasets.load(name).with_test_split()
+            cache = EncoderCache()
+            for seed in args.seeds:
+                config = run_config.build(args.preset, overrides=args.overrides, seed=seed)
+                folder = work / data.name / f"seed{seed}"
+                result = one_seed(data, args.preset, config, folder, args.overwrite, cache)
+                print(json.dumps({**result, "threads": torch.get_num_threads(), "machine": platform.machine()}))
 
 
 if __name__ == "__main__":

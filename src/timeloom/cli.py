@@ -161,6 +161,7 @@ def evaluate(
     run: Annotated[
         Path | None, typer.Option("--run", help="run folder that made the series: adds the measures of tokens")
     ] = None,
+    page: Annotated[bool, typer.Option("--page/--no-page", help="draw report.html, which takes some seconds")] = True,
     window: Window = None,
     cache: Cache = True,
     seed: Seed = 0,
@@ -185,10 +186,12 @@ def evaluate(
         models=models,
         cache=_cache(cache),
         name=str(synthetic),
+        page=page,
         progress=RichProgress(),
     )
     print(report.table())
-    print(f"\n{out / stage.PAGE}, {out / stage.REPORT}, {out / stage.PICTURE}")
+    written = {stage.PAGE: page, stage.REPORT: True, stage.PICTURE: report.exhibits is not None}
+    print("\n" + ", ".join(str(out / name) for name, made in written.items() if made))
 
 
 @app.command()

@@ -154,7 +154,8 @@ def check_series(X: Any, y: Any, where: str, min_per_class: int = 2) -> tuple[np
     if channels == 0:
         raise InputError(f"{where}: series have no channel; at least 1 is needed")
     if length < MIN_LENGTH:
-        raise InputError(f"{where}: series have length {length}; at least {MIN_LENGTH} time points are needed")
+        turned = "; an array is (n, channels, T): is this one (n, T, channels)?" if channels >= MIN_LENGTH else ""
+        raise InputError(f"{where}: series have length {length}; at least {MIN_LENGTH} time points are needed{turned}")
     values = _finite(values, where)
     _refuse_all_missing(values, where)
     return values, None if y is None else _check_labels(y, n, where, min_per_class)

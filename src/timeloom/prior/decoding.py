@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -17,8 +17,22 @@ LogitsFn = Callable[[Tensor, int], Tensor]
 """(tokens (B, S, levels) with the mask id where unknown, index of the pass) -> logits (B, cells of the pass, K)."""
 
 
+class Decoding(Frozen):
+    """The settings of decoding that are chosen for each run, on its training series.
+
+    Attributes:
+        temperature: divides the logits before a token is drawn.
+        choice_temperature: weight of the Gumbel noise on the confidence, falling to 0 in the last round; 0 is greedy.
+        guidance_scale: classifier-free guidance; 1 is the plain conditional model.
+    """
+
+    temperature: float = Field(default=0.9, gt=0)
+    choice_temperature: float = Field(default=4.0, ge=0)
+    guidance_scale: float = Field(default=1.0, ge=0)
+
+
 class SamplingConfig(Frozen):
-    """How tokens are decoded.
+    """How tokens are decoded; `auto` is what was chosen for the run when it was trained (see `Decoding`).
 
     Attributes:
         steps: rounds in the first pass.
@@ -33,12 +47,17 @@ class SamplingConfig(Frozen):
 
     steps: int = Field(default=12, ge=1)
     fine_steps: int = Field(default=4, ge=1)
-    temperature: float = Field(default=0.9, gt=0)
-    choice_temperature: float = Field(default=4.0, ge=0)
+    temperature: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
+    choice_temperature: Literal["auto"] | Annotated[float, Field(ge=0)] = "auto"
     order: Literal["confidence", "random"] = "confidence"
     mask_schedule: Literal["cosine", "linear", "square"] = "cosine"
-    guidance_scale: float = Field(default=1.0, ge=0)
+    guidance_scale: Literal["auto"] | Annotated[float, Field(ge=0)] = "auto"
     batch_size: int = Field(default=256, ge=1)
+
+    def resolve(self, chosen: Decoding) -> SamplingConfig:
+        """Fill in every `auto`."""
+        values = {name: value for name, value in chosen.model_dump().items() if getattr(self, name) == "auto"}
+        return self.model_copy(update=values)
 
 
 @dataclass(frozen=True)
@@ -79,6 +98,7 @@ def decode(
     Returns:
         (B, S, levels) without a mask.
     """
+    assert isinstance(config.temperature, float), "resolve the config first"
     tokens = tokens.clone()
     for index, step in enumerate(order):
         view = tokens[:, step.start : step.stop, step.level]  # a view: what is written here is written to `tokens`
@@ -118,6 +138,7 @@ def _draw(log_p: Tensor, config: SamplingConfig, noise: float, generator: torch.
     scatter = _gumbel(drawn.shape, log_p.device, generator)
     if config.order == "random":
         return drawn, scatter
+    assert isinstance(config.choice_temperature, float), "resolve the config first"
     chosen = log_p.gather(-1, drawn[..., None])[..., 0]
     return drawn, chosen + config.choice_temperature * noise * scatter
 

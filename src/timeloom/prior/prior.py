@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from timeloom.checkpoint import load_weights, read_card, rebuilding, save_model
 from timeloom.config import Frozen
 from timeloom.errors import InputError
-from timeloom.prior.decoding import Round, SamplingConfig, decode, guided
+from timeloom.prior.decoding import Decoding, Round, SamplingConfig, decode, guided
 from timeloom.prior.masking import Masked, mask_tokens
 from timeloom.prior.transformer import TokenTransformer, TransformerConfig
 from timeloom.tokenizer.tokenizer import Tokenizer, TokenLayout
@@ -46,6 +46,9 @@ class Prior(nn.Module):
         layout: the tokenizer's grids, levels and codebook size.
         n_classes: number of classes, 0 without labels.
         tokenizer: fingerprint of the tokenizer whose tokens it models.
+
+    Attributes:
+        decoding: what `auto` stands for in the settings of sampling.
     """
 
     kind = "prior"
@@ -54,6 +57,7 @@ class Prior(nn.Module):
         super().__init__()
         self.config, self.layout, self.n_classes, self.tokenizer = config, layout, n_classes, tokenizer
         self.transformer = TokenTransformer(config.transformer, layout, n_classes)
+        self.decoding = Decoding()
 
     @property
     def mask_id(self) -> int:
@@ -154,6 +158,8 @@ class Prior(nn.Module):
         assert not self.training, "decoding in training mode would drop activations"
         shape = (len(labels), sum(self.layout.grids), self.layout.levels)
         start = known if known is not None else torch.full(shape, self.mask_id, device=labels.device)
+        config = config.resolve(self.decoding)
+        assert isinstance(config.guidance_scale, float)
         logits = self.logits_fn(labels, config.guidance_scale)
         return decode(logits, start, self.transformer.order, self.mask_id, config, generator, trace)
 
@@ -170,6 +176,7 @@ class Prior(nn.Module):
             "layout": layout,
             "n_classes": self.n_classes,
             "tokenizer": self.tokenizer,
+            "decoding": self.decoding.model_dump(mode="json"),
         }
         save_model(Path(folder), self, card)
 
@@ -193,5 +200,6 @@ class Prior(nn.Module):
         with rebuilding(Path(folder)):
             layout = TokenLayout(**{**card["layout"], "grids": tuple(card["layout"]["grids"])})
             model = cls(PriorConfig.parse(card["config"]), layout, card["n_classes"], card["tokenizer"])
+            model.decoding = Decoding.parse(card["decoding"])
         load_weights(Path(folder), model, card)
         return model.eval()

@@ -65,6 +65,7 @@ def run(
     models: Models | None = None,
     cache: EncoderCache | None = None,
     name: str = "synthetic",
+    page: bool = True,
     progress: Progress = silent,
 ) -> Report:
     """Measure, and write `report.json`, `report.html` and `samples.png` into `out`.
@@ -81,6 +82,7 @@ def run(
         models: of the run that made the series, for the measures that rest on tokens.
         cache: encoders fitted by earlier reports; None keeps none.
         name: of the synthetic series, in the report.
+        page: draw `report.html`, which takes some seconds.
         progress: told what is measured.
 
     Raises:
@@ -122,19 +124,20 @@ def run(
             progress=progress,
         )
     if out is not None:
-        write(report, out, progress)
+        write(report, out, page=page, progress=progress)
     return report
 
 
-def write(report: Report, out: Path, progress: Progress = silent) -> None:
-    """`report.json`, `report.html` and `samples.png` in a folder."""
+def write(report: Report, out: Path, *, page: bool = True, progress: Progress = silent) -> None:
+    """`report.json`, `samples.png` and, if wanted, `report.html` in a folder."""
     report.save(out / REPORT)
     shown = report.exhibits
     if shown is not None:
         plot_samples(out / PICTURE, shown.X_test, shown.y_test, shown.X_synthetic, shown.y_synthetic)
-    progress("draw the page", 0, 1)
-    report.to_html(out / PAGE)
-    progress("draw the page", 1, 1)
+    if page:
+        progress("draw the page", 0, 1)
+        report.to_html(out / PAGE)
+        progress("draw the page", 1, 1)
 
 
 def compare(
@@ -163,7 +166,7 @@ def compare(
         except InputError as error:
             raise InputError(f"{name}: {error}") from None
     for name, report in reports.items():
-        write(report, out / name, progress)
+        write(report, out / name, progress=progress)
     write_comparison_page(out / COMPARISON, dict(reports), explanations())
     return reports
 
@@ -277,7 +280,7 @@ def _token_views(models: Models, data: Dataset, X: np.ndarray, seed: int) -> Tok
     watched = classes[torch.linspace(0, len(classes) - 1, min(WATCHED, len(classes))).long()]
     prior.sample(watched, models.sampling, generator, trace=rounds)
     return TokenViews(
-        reconstruction=torch.cat([tokenizer.decode(part) for part in test.split(256)]).numpy(),
+        reconstruction=torch.cat([tokenizer.decode(part, generator) for part in test.split(256)]).numpy(),
         test=test.numpy(),
         train=train.numpy(),
         synthetic=synthetic.numpy(),

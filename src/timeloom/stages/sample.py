@@ -107,6 +107,7 @@ def run(
         raise InputError(f"seed = {seed}: must be 0 to 2^32 - 1")
     if n < 1:
         raise InputError(f"n = {n}: at least 1 series")
+    config = config.resolve(prior.decoding)
     if config.guidance_scale != 1 and (prior.n_classes == 0 or prior.config.label_drop == 0):
         raise InputError(
             f"guidance = {config.guidance_scale}: needs a prior that was trained with labels and label_drop above 0"
@@ -115,7 +116,7 @@ def run(
     generator = torch.Generator().manual_seed(seed)
     series = []
     for part in torch.from_numpy(chosen).split(config.batch_size):
-        series.append(tokenizer.decode(prior.sample(part, config, generator)))
+        series.append(tokenizer.decode(prior.sample(part, config, generator), generator))
         progress("sample", sum(map(len, series)), n)
     classes = tokenizer.spec.classes
     y = None if classes is None else np.array(classes)[chosen]

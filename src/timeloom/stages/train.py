@@ -83,6 +83,7 @@ def run(
                 config.prior,
                 config.prior_training,
                 config.trainer,
+                config.sampling,
                 out,
                 **shared,  # type: ignore[arg-type]
             )
@@ -136,6 +137,10 @@ def facts(tokenizer: Tokenizer, prior: Prior, record: dict[str, Any]) -> dict[st
         "grids": f"{cells} cells, {layout.levels} level(s), {layout.codebook_size} codes each",
         "tokenizer": f"{parameter_count(tokenizer):,} parameters, fingerprint {tokenizer.fingerprint}",
         "prior": f"{parameter_count(prior):,} parameters, fingerprint {fingerprint(prior)}",
+        "texture": f"{float(tokenizer.texture_amount):.0%} of the noise that reconstruction smooths away",
+        "decoding": ", ".join(
+            f"{name.replace('_', ' ')} {value:g}" for name, value in prior.decoding.model_dump().items()
+        ),
         "training": seconds,
         "seed": str(record["config"]["seed"]),
         "versions": ", ".join(f"{k} {v}" for k, v in {"timeloom": record["timeloom"], **record["versions"]}.items()),

@@ -5,27 +5,58 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from timeloom.data import Dataset, Scaler
+from timeloom.data import Dataset, Scaler, stratified_holdout
 from timeloom.data.missing import fill_missing
 from timeloom.data.spec import DataSpec
+from timeloom.data.warping import time_warp
 from timeloom.progress import Progress, silent
+from timeloom.stages import fit_texture
 from timeloom.tokenizer.tokenizer import Tokenizer, TokenizerConfig
-from timeloom.training import Batch, OptimConfig, TrainerConfig, fit
+from timeloom.training import Batch, FitResult, Judging, OptimConfig, TrainerConfig, fit
 
 FOLDER = "tokenizer"
+RECONSTRUCTION = ("recon_time", "recon_stft")
+WARP, WARP_BELOW = 0.05, 1000
+Warp = Literal["auto"] | Annotated[float, Field(ge=0)]
+
+
+def warp_strength(warp: Warp, n_train: int) -> float:
+    """A number for `auto`: what a small set lacks most is variety in time."""
+    return (WARP if n_train < WARP_BELOW else 0.0) if warp == "auto" else warp
 
 
 class TokenizerTraining(OptimConfig):
-    """Optimisation of stage 1."""
+    """Optimisation of stage 1.
+
+    Attributes:
+        holdout: share of the training series, by class, on which the best step is chosen and the texture measured; 0
+            takes the last step and leaves the texture out.
+        holdout_most: no more series than this are held out.
+        judge_every: steps between two looks at the held-out loss.
+        patience: looks without a better held-out loss after which training stops.
+        refit_below: data sets smaller than this are trained a second time on all their series, for the number of steps
+            that the held-out loss found; to take no longer than others, each time for at most half of `steps`.
+        warp: strength of the random time warps of half of the series; `auto` is 0.05 below 1000 series, else 0.
+        texture_steps: steps of the texture's own training; 0 leaves it out.
+    """
 
     steps: int = Field(default=1500, ge=1)
     lr: float = Field(default=2e-3, gt=0)
+    average: float = Field(default=0.98, ge=0, lt=1)
+    holdout: float = Field(default=0.2, ge=0, lt=1)
+    holdout_most: int = Field(default=200, ge=1)
+    judge_every: int = Field(default=50, ge=1)
+    patience: int = Field(default=6, ge=1)
+    refit_below: int = Field(default=300, ge=0)
+    warp: Warp = "auto"
+    texture_steps: int = Field(default=400, ge=0)
 
 
 @dataclass(frozen=True)
@@ -34,6 +65,7 @@ class TokenizerTask:
 
     config: TokenizerConfig
     spec: DataSpec
+    warp: float = 0.0
 
     @property
     def weights(self) -> dict[str, float]:
@@ -45,8 +77,12 @@ class TokenizerTask:
         return Tokenizer(self.config, self.spec)
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """The tokenizer's terms; they need no randomness of their own."""
-        return dict(model(batch["scaled"], batch.get("observed")).terms)
+        """The tokenizer's terms; in training half of the series are warped, unless some of their values are missing."""
+        scaled = batch["scaled"]
+        if model.training and self.warp and "observed" not in batch:
+            half = torch.rand(len(scaled), 1, 1, generator=generator, device=scaled.device) < 0.5
+            scaled = torch.where(half, time_warp(scaled, self.warp, generator), scaled)
+        return dict(model(scaled, batch.get("observed")).terms)
 
 
 def describe(data: Dataset) -> DataSpec:
@@ -81,19 +117,64 @@ def run(
 ) -> dict[str, float]:
     """Train on the training split and write `out/tokenizer`.
 
+    Some series are held out first: they say when to stop, and how the series differ from their reconstructions.
+
     Returns:
-        seconds and steps, for the run's record.
+        seconds, steps, the chosen step, its held-out loss and the amount of texture, for the run's record.
     """
     start = time.perf_counter()
     spec = describe(data)
-    task = TokenizerTask(config.resolve(spec), spec)
+    task = TokenizerTask(config.resolve(spec), spec, warp_strength(training.warp, spec.n_train))
     filled, observed = fill_missing(data.X_train)
     batch = {"scaled": torch.from_numpy(Scaler(np.array(spec.mean), np.array(spec.std)).transform(filled))}
     if not observed.all():
         batch["observed"] = torch.from_numpy(observed)
-    result = fit("tokenizer", task, batch, training, trainer, out, seed=seed, resume=resume, progress=progress)
+    record: dict[str, float] = {"steps": training.steps}
+    common = {"seed": seed, "resume": resume, "progress": progress}
+    n = len(filled)
+    if not training.holdout:
+        tokenizer = _built(task, fit("tokenizer", task, batch, training, trainer, out, **common))  # type: ignore[arg-type]
+    else:
+        share = min(training.holdout, training.holdout_most / n)
+        seen, unseen = hold_out(batch, data.y_train, share, seed)
+        # the commitment grows as the latents spread, long after reconstruction has stopped to gain from it
+        judging = Judging(unseen, training.judge_every, patience=training.patience, terms=RECONSTRUCTION)
+        refit = n < training.refit_below
+        first = training.model_copy(update={"steps": -(-training.steps // 2)}) if refit else training
+        result = fit("tokenizer", task, seen, first, trainer, out, judging=judging, **common)  # type: ignore[arg-type]
+        assert result.best_step is not None
+        assert result.best_loss is not None
+        record |= {"best_step": result.best_step, "held_out_loss": result.best_loss}
+        tokenizer = _built(task, result)
+        texture = _texture(tokenizer, seen, unseen, training.texture_steps, seed)
+        if refit:
+            again = training.model_copy(update={"steps": result.best_step})
+            tokenizer = _built(task, fit("tokenizer-refit", task, batch, again, trainer, out, **common))  # type: ignore[arg-type]
+            fit_texture.fit(tokenizer, batch["scaled"], batch.get("observed"), steps=training.texture_steps, seed=seed)
+        fit_texture.apply(tokenizer, *texture)
+        record["texture"] = texture[1]
+    tokenizer.save_pretrained(out / FOLDER)
+    return {"seconds": time.perf_counter() - start, **record}
+
+
+def hold_out(batch: Batch, y: np.ndarray | None, share: float, seed: int) -> tuple[Batch, Batch]:
+    """A batch without the cases that are held out, drawn by class, and those cases."""
+    rows = [torch.from_numpy(i) for i in stratified_holdout(y, len(next(iter(batch.values()))), share, seed)]
+    kept, held = ({name: of[i] for name, of in batch.items()} for i in rows)
+    return kept, held
+
+
+def _built(task: TokenizerTask, result: FitResult) -> Tokenizer:
     with torch.random.fork_rng(devices=[]):
         tokenizer = task.build()
     tokenizer.load_state_dict(result.state)
-    tokenizer.save_pretrained(out / FOLDER)
-    return {"seconds": time.perf_counter() - start, "steps": training.steps}
+    return tokenizer.eval()
+
+
+def _texture(tokenizer: Tokenizer, seen: Batch, unseen: Batch, steps: int, seed: int) -> tuple[list[Tensor], float]:
+    """Train the texture; its levels and amount, as measured on unseen series."""
+    fit_texture.fit(tokenizer, seen["scaled"], seen.get("observed"), steps=steps, seed=seed)
+    levels = fit_texture.measure(tokenizer, unseen["scaled"], unseen.get("observed"))
+    if steps == 0 or len(unseen["scaled"]) < 2:
+        return levels, 0.0
+    return levels, fit_texture.choose_amount(tokenizer, levels, tokenizer.unscale(unseen["scaled"]), seed=seed)

@@ -15,6 +15,7 @@ from timeloom.config import Frozen
 from timeloom.errors import InputError
 
 AUTO_N_FFT = 16
+LONG, LONG_N_FFT = 256, 32
 
 
 class FrontConfig(Frozen):
@@ -22,7 +23,8 @@ class FrontConfig(Frozen):
 
     Attributes:
         kind: `stft` (short-time Fourier transform) or `patch` (plain pieces of time).
-        n_fft: window length in time points, even; `auto` is 16, or 8 for series shorter than 16.
+        n_fft: window length in time points, even; `auto` is 16; 8 for series shorter than 16, 32 from
+            256 time points on.
         hop: time points between frames; `auto` is a quarter of n_fft.
         bands: inner edges, in frequency bins, that part the bins into bands, lowest first; each band gets a grid of its
             own. Empty is one band; (1,) parts the mean from the rest.
@@ -46,7 +48,8 @@ class FrontConfig(Frozen):
             if self.bands:
                 raise InputError(f"tokenizer.front.bands = {self.bands}: time patches have no frequency bands")
             return self
-        n_fft = self.n_fft if self.n_fft != "auto" else (AUTO_N_FFT if length >= AUTO_N_FFT else 8)
+        auto = LONG_N_FFT if length >= LONG else AUTO_N_FFT if length >= AUTO_N_FFT else 8
+        n_fft = auto if self.n_fft == "auto" else self.n_fft
         hop = self.hop if self.hop != "auto" else max(n_fft // 4, 1)
         if n_fft < 4 or n_fft % 2 or n_fft > length:
             raise InputError(
@@ -76,6 +79,7 @@ class STFTFront(nn.Module):
         self.edges = (0, *config.bands, self.n_fft // 2 + 1)
         self.n_frames = length // self.hop + 1
         self.band_features = [2 * n_channels * (b - a) for a, b in pairwise(self.edges)]
+        self.parts = 2  # real and imaginary
         window = torch.hann_window(self.n_fft)
         self.register_buffer("window", window / window.square().sum().sqrt(), persistent=False)
         self.window: Tensor
@@ -111,6 +115,7 @@ class PatchFront(nn.Module):
         self.n_channels, self.length = n_channels, length
         self.n_frames = -(-length // self.patch)
         self.band_features = [n_channels * self.patch]
+        self.parts = 1
 
     def describe(self) -> str:
         """One line for people."""

@@ -80,11 +80,15 @@ class Decoder(nn.Module):
         self.head = nn.Conv1d(hidden, features, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Decode; each doubling yields 2 W frames, of which the encoder had 2 W or 2 W - 1."""
+        """Decode to frames."""
+        return self.head(self.features(z))
+
+    def features(self, z: Tensor) -> Tensor:
+        """Hidden states (B, hidden, W); each doubling yields 2 W frames, of which the encoder had 2 W or 2 W - 1."""
         x = self.blocks(self.stem(z))
         for stage, width in zip(self.up, self.targets, strict=True):
             x = stage(x)[..., :width]
-        return self.head(x)
+        return x
 
 
 def parameter_count(module: nn.Module) -> int:

@@ -7,12 +7,16 @@ from typing import Any, Literal
 
 import torch
 from einops import rearrange
+from loguru import logger
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 from vector_quantize_pytorch import VectorQuantize
 
 from timeloom.config import Frozen
+
+# it tells a user on standard error of batches with fewer vectors than codes, which `revive_below` puts right
+logger.disable("vector_quantize_pytorch")
 
 
 class QuantizerConfig(Frozen):

@@ -18,6 +18,7 @@ from timeloom.errors import InputError
 from timeloom.tokenizer.front import FRONTS, FrontConfig
 from timeloom.tokenizer.networks import Decoder, Encoder, halvings
 from timeloom.tokenizer.quantizer import Quantizer, QuantizerConfig
+from timeloom.tokenizer.texture import Texture, power, shaped
 
 
 class TokenizerWeights(Frozen):
@@ -43,7 +44,8 @@ class TokenizerConfig(Frozen):
 
     Attributes:
         front: how series become frames.
-        width: wanted number of cells along time in each grid; `auto` is one for each 8 time points, within 4..64.
+        width: wanted number of cells along time in each grid; `auto` is one for each 8 time points, but at least 4 and
+            at most 32, or one for each 16 if that is more, up to 64.
         hidden: channels of the convolutions.
         blocks: residual blocks at each width.
         dropout: share of activations dropped in training.
@@ -73,7 +75,7 @@ class TokenizerConfig(Frozen):
                         "this gradient; set tokenizer.quantizer.codebook=gradient to use it"
                     )
         front = self.front.resolve(spec.length)
-        width = self.width if self.width != "auto" else min(max(spec.length // 8, 4), 64)
+        width = self.width if self.width != "auto" else min(max(spec.length // 8, 4), max(32, spec.length // 16), 64)
         if width < 1:
             raise InputError(f"tokenizer.width = {width}: at least 1 cell")
         size = self.quantizer.codebook_size
@@ -127,9 +129,9 @@ class TokenLayout:
 
 
 class Grid(nn.Module):
-    """Encoder, quantizer and decoder of one band."""
+    """Encoder, quantizer, decoder and texture of one band."""
 
-    def __init__(self, features: int, n_frames: int, config: TokenizerConfig) -> None:
+    def __init__(self, features: int, n_frames: int, n_powers: int, config: TokenizerConfig) -> None:
         super().__init__()
         assert isinstance(config.width, int), "resolve the config first"
         widths = halvings(n_frames, config.width)
@@ -138,6 +140,7 @@ class Grid(nn.Module):
         self.encoder = Encoder(features, config.hidden, dim, widths, config.blocks, config.dropout)
         self.quantizer = Quantizer(config.quantizer)
         self.decoder = Decoder(features, config.hidden, dim, widths, config.blocks, config.dropout)
+        self.texture = Texture(config.hidden, n_powers)
 
 
 class Tokenizer(nn.Module):
@@ -154,7 +157,8 @@ class Tokenizer(nn.Module):
         super().__init__()
         self.config, self.spec = config.resolve(spec), spec
         self.front = FRONTS[self.config.front.kind](self.config.front, spec.n_channels, spec.length)
-        grids = [Grid(f, self.front.n_frames, self.config) for f in self.front.band_features]
+        n_frames, parts = self.front.n_frames, self.front.parts
+        grids = [Grid(f, n_frames, f // parts, self.config) for f in self.front.band_features]
         self.grids: Any = nn.ModuleList(grids)
         self.layout = TokenLayout(
             grids=tuple(grid.cells for grid in grids),
@@ -163,8 +167,10 @@ class Tokenizer(nn.Module):
         )
         self.register_buffer("mean", torch.tensor(spec.mean, dtype=torch.float64)[:, None], persistent=False)
         self.register_buffer("std", torch.tensor(spec.std, dtype=torch.float64)[:, None], persistent=False)
+        self.register_buffer("texture_amount", torch.zeros(()))
         self.mean: Tensor
         self.std: Tensor
+        self.texture_amount: Tensor
 
     def scale(self, x: Tensor) -> Tensor:
         """Standardise each channel with the training split's mean and deviation."""
@@ -206,11 +212,43 @@ class Tokenizer(nn.Module):
         )
 
     @torch.no_grad()
-    def decode(self, tokens: Tensor) -> Tensor:
-        """Series (B, C, T) in the data's unit of tokens (B, S, levels), each 0..K-1."""
-        parts = tokens.split(self.layout.grids, dim=1)
-        bands = [grid.decoder(grid.quantizer.lookup(part)) for grid, part in zip(self.grids, parts, strict=True)]
+    def decode(self, tokens: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Series (B, C, T) in the data's unit of tokens (B, S, levels), each 0..K-1.
+
+        With a generator they get the texture that the data have around their reconstructions: Gaussian noise whose
+        spectrum the tokens decide, times `texture_amount`. Without one they are the decoder's mean.
+        """
+        features = self.decoder_features(tokens)
+        bands = [grid.decoder.head(of) for grid, of in zip(self.grids, features, strict=True)]
+        if generator is not None and self.texture_amount > 0:
+            noise = self.texture(features, generator)
+            bands = [band + self.texture_amount * of for band, of in zip(bands, noise, strict=True)]
         return self.unscale(self.front.inverse(bands))
+
+    @torch.no_grad()
+    def decoder_features(self, tokens: Tensor) -> list[Tensor]:
+        """The decoder's last hidden states (B, hidden, W) of each grid, for tokens (B, S, levels)."""
+        parts = tokens.split(self.layout.grids, dim=1)
+        return [grid.decoder.features(grid.quantizer.lookup(of)) for grid, of in zip(self.grids, parts, strict=True)]
+
+    @torch.no_grad()
+    def texture(self, features: list[Tensor], generator: torch.Generator) -> list[Tensor]:
+        """Frames of noise of each grid: white noise filtered to the variances that the texture gives each frame."""
+        shape = (len(features[0]), self.spec.n_channels, self.spec.length)
+        white = self.front(torch.randn(shape, generator=generator, device=features[0].device))
+        return [
+            shaped(of, grid.texture(hidden), self.spec.n_channels, self.front.parts)
+            for grid, hidden, of in zip(self.grids, features, white, strict=True)
+        ]
+
+    @torch.no_grad()
+    def residual_powers(self, scaled: Tensor, observed: Tensor | None = None) -> list[Tensor]:
+        """Power (B, C F, W) in each grid of what reconstruction loses of scaled series (B, C, T); eval mode only."""
+        assert not self.training, "encoding in training mode would move the codebook"
+        residual = scaled - self(scaled).recon
+        if observed is not None:
+            residual = residual * observed
+        return [power(of, self.spec.n_channels, self.front.parts) for of in self.front(residual)]
 
     @torch.no_grad()
     def pool(self, tokens: Tensor) -> Tensor:

@@ -141,10 +141,13 @@ class TrainingModule(L.LightningModule):
         candidate.eval()
         generator = torch.Generator(self.device).manual_seed(self.seed)  # the same masks at every look
         batch = {name: tensor.to(self.device) for name, tensor in self.judging.batch.items()}
-        losses = [
-            combine(self.task.loss(candidate, part, generator), self.task.weights)
-            for part in [batch] * self.judging.repeats
-        ]
+        weights = self.task.weights
+        names = weights.keys() if self.judging.terms is None else self.judging.terms
+        counted = {name: weights[name] for name in names}
+        losses = []
+        for part in [batch] * self.judging.repeats:
+            terms = self.task.loss(candidate, part, generator)
+            losses.append(combine({name: terms[name] for name in names}, counted))
         loss = torch.stack(losses).mean().double()
         candidate.train(was_training)
         if loss < self.best_loss:

@@ -34,12 +34,14 @@ class Judging:
         every: steps between two looks.
         repeats: passes over the data in each look, for a loss that is itself random.
         patience: looks without a better loss after which training stops.
+        terms: names of the loss terms that count; None is all of them.
     """
 
     batch: Batch
     every: int
     repeats: int = 1
     patience: int = 1_000_000
+    terms: tuple[str, ...] | None = None
 
 
 def combine(terms: dict[str, Tensor], weights: dict[str, float]) -> Tensor:

@@ -1,0 +1,88 @@
+"""The last part of stage 2: which temperatures and guidance make samples look most like the training series."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from timeloom.data import proportional_labels
+from timeloom.encoders import FCN, Encoder, Rocket
+from timeloom.evaluation.measures.copying import copy_share
+from timeloom.evaluation.measures.frechet import frechet_distance
+from timeloom.prior.decoding import Decoding, SamplingConfig
+from timeloom.prior.prior import Prior
+from timeloom.progress import Progress
+from timeloom.tokenizer.tokenizer import Tokenizer
+
+# From nearly greedy to nearly random order; guidance makes classes clearer. Noisy series want the random end, smooth
+# and regular ones the greedy end, and no setting is best for all.
+CANDIDATES = (
+    Decoding(temperature=1.0, choice_temperature=1.0),
+    Decoding(temperature=1.0, choice_temperature=4.0),
+    Decoding(temperature=1.0, choice_temperature=16.0),
+    Decoding(temperature=0.9, choice_temperature=1.0),
+    Decoding(temperature=0.9, choice_temperature=4.0),
+    Decoding(temperature=0.9, choice_temperature=16.0),
+    Decoding(temperature=1.0, choice_temperature=4.0, guidance_scale=1.5),
+    Decoding(temperature=1.0, choice_temperature=16.0, guidance_scale=1.5),
+)
+N_SAMPLES = 400
+MOST_REAL = 1000
+# a judge of its own: not the network that an evaluation with seed 0 trains
+JUDGE_SEED = 1000
+# the share of near copies among fresh real series is about 0.05
+COPIES = 0.1
+
+
+def choose(
+    tokenizer: Tokenizer,
+    prior: Prior,
+    series: np.ndarray,
+    labels: Tensor,
+    config: SamplingConfig,
+    *,
+    seed: int,
+    progress: Progress,
+) -> tuple[Decoding, float]:
+    """The candidate whose samples are nearest to the training series (N, C, T), and its distance.
+
+    Frechet distance of the features of a classifier (FCN) trained on the training series, or of ROCKET where there are
+    no two classes. Candidates with more near copies than a tenth, and than 1.5 times the fewest, are out.
+
+    Args:
+        tokenizer: makes series of tokens.
+        prior: makes tokens.
+        series: training series, without NaN.
+        labels: class indices (N,).
+        config: the other settings of decoding.
+        seed: of the drawn training series, the samples and the judge.
+        progress: told about each candidate.
+    """
+    rows = np.sort(np.random.default_rng(seed).permutation(len(series))[:MOST_REAL])
+    real, classes = series[rows], labels.numpy()
+    judge: Encoder
+    if len(np.unique(classes)) > 1:
+        judge = FCN(seed=JUDGE_SEED + seed).fit(series, classes, progress=progress)
+    else:
+        judge = Rocket(seed=JUDGE_SEED + seed).fit(real)
+    goal = judge.encode(real)
+    wanted = torch.from_numpy(proportional_labels(classes, N_SAMPLES))
+    guidable = prior.n_classes > 1 and prior.config.label_drop > 0
+    candidates = [of for of in CANDIDATES if guidable or of.guidance_scale == 1]
+    distances, copies = [], []
+    for index, candidate in enumerate(candidates):
+        generator = torch.Generator().manual_seed(seed)
+        settings = config.model_copy(update=candidate.model_dump())
+        made = torch.cat(
+            [
+                tokenizer.decode(prior.sample(part, settings, generator), generator)
+                for part in wanted.split(config.batch_size)
+            ]
+        ).numpy()
+        distances.append(frechet_distance(goal, judge.encode(made)))
+        copies.append(copy_share(series, made))
+        progress("decoding", index + 1, len(candidates), f"distance {distances[-1]:.3g}")
+    allowed = max(COPIES, 1.5 * min(copies))
+    best = min((i for i, share in enumerate(copies) if share <= allowed), key=lambda i: distances[i])
+    return candidates[best], distances[best]

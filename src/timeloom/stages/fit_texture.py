@@ -1,0 +1,89 @@
+"""The last part of stage 1: learn how the residual of a trained tokenizer looks, and decide how much of it to add."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from timeloom.encoders import Rocket
+from timeloom.evaluation.measures.frechet import frechet_distance
+from timeloom.tokenizer.tokenizer import Tokenizer
+
+AMOUNTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+DRAWS = 3
+MOST_CASES = 2000
+TINY = 1e-8
+
+
+def fit(tokenizer: Tokenizer, scaled: Tensor, observed: Tensor | None, *, steps: int, seed: int) -> None:
+    """Train the textures of all grids on the residuals of scaled series (N, C, T); at most 2000 of them are used.
+
+    The networks learn *where* residuals are large; how large they are on average is measured by `measure`.
+    """
+    rows = slice(MOST_CASES)
+    generator = torch.Generator().manual_seed(seed)
+    powers, features = _residuals(tokenizer, scaled[rows], None if observed is None else observed[rows])
+    for grid, goal, hidden in zip(tokenizer.grids, powers, features, strict=True):
+        texture = grid.texture.requires_grad_(True)
+        texture.level.copy_(goal.mean(dim=(0, 2)).clamp(min=TINY)[:, None])
+        optimizer = torch.optim.AdamW(texture.parameters(), lr=2e-3, weight_decay=1e-2)
+        for _ in range(steps):
+            drawn = torch.randint(len(goal), (min(32, len(goal)),), generator=generator)
+            loss = texture.nll(hidden[drawn], goal[drawn])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        texture.requires_grad_(False)
+
+
+def measure(tokenizer: Tokenizer, scaled: Tensor, observed: Tensor | None) -> list[Tensor]:
+    """Mean residual power (n_powers, 1) of each grid over scaled series (N, C, T) that the tokenizer never saw.
+
+    On its own training series a tokenizer loses less than on others: their residuals are too small a measure.
+    """
+    powers, _ = _residuals(tokenizer, scaled, observed)
+    return [of.mean(dim=(0, 2)).clamp(min=TINY)[:, None] for of in powers]
+
+
+@torch.no_grad()
+def choose_amount(tokenizer: Tokenizer, levels: list[Tensor], series: Tensor, *, seed: int) -> float:
+    """The share of the texture, 0 to 1, with which reconstructions of unseen series (N, C, T) look most like them.
+
+    Judged by the Frechet distance of their ROCKET features. A residual is not always noise: where series are smooth
+    it is a shift or a blur, and noise in its place would be seen.
+    """
+    for grid, level in zip(tokenizer.grids, levels, strict=True):
+        grid.texture.level.copy_(level)
+    tokens = tokenizer.encode(series)
+    encoder = Rocket(seed=seed).fit(series.numpy())
+    real = encoder.encode(series.numpy())
+
+    def distance(amount: float) -> float:
+        tokenizer.texture_amount.fill_(amount)
+        generator = torch.Generator().manual_seed(seed)
+        draws = [encoder.encode(tokenizer.decode(tokens, generator).numpy()) for _ in range(DRAWS if amount else 1)]
+        return float(np.mean([frechet_distance(real, features) for features in draws]))
+
+    return min(AMOUNTS, key=distance)
+
+
+def apply(tokenizer: Tokenizer, levels: list[Tensor], amount: float) -> None:
+    """Set the mean residual powers and the amount that were found on unseen series."""
+    for grid, level in zip(tokenizer.grids, levels, strict=True):
+        grid.texture.level.copy_(level)
+    tokenizer.texture_amount.fill_(amount)
+
+
+@torch.no_grad()
+def _residuals(
+    tokenizer: Tokenizer, scaled: Tensor, observed: Tensor | None, batch_size: int = 256
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Residual powers and the decoder's hidden states of each grid, of all series."""
+    powers: list[list[Tensor]] = []
+    features: list[list[Tensor]] = []
+    for start in range(0, len(scaled), batch_size):
+        rows = slice(start, start + batch_size)
+        powers.append(tokenizer.residual_powers(scaled[rows], None if observed is None else observed[rows]))
+        features.append(tokenizer.decoder_features(tokenizer.encode(tokenizer.unscale(scaled[rows]))))
+    return [torch.cat(of) for of in zip(*powers, strict=True)], [torch.cat(of) for of in zip(*features, strict=True)]
