@@ -191,7 +191,7 @@ def test_other_shapes_take_the_same_commands(timeloom, tmp_path: Path, channels,
 
 def test_long_training_is_interrupted_and_resumed(timeloom, wave_file: Path, tmp_path: Path) -> None:
     """Ctrl-C keeps the last checkpoint and says how to go on; going on ends where an unbroken run ends."""
-    train = ["train", wave_file, "--preset", "smoke", "--set", "tokenizer_training.steps=300"]
+    train = ["train", wave_file, "--preset", "smoke", "--set", "tokenizer_training.steps=600"]
     out = tmp_path / "broken"
     command = [sys.executable, "-m", "timeloom.cli", *map(str, [*train, "--out", out])]
     # a shell's background job ignores Ctrl-C; a program that a person started does not

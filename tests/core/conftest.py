@@ -18,7 +18,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run")
     config, data = smoke(), sines()
     train_tokenizer.run(data, config.tokenizer, config.tokenizer_training, config.trainer, out)
-    train_prior.run(data, config.prior, config.prior_training, config.trainer, out)
+    train_prior.run(data, config.prior, config.prior_training, config.trainer, config.sampling, out)
     return out
 
 

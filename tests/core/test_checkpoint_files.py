@@ -12,6 +12,7 @@ from torch import nn
 
 from timeloom.checkpoint import (
     CARD,
+    FORMAT,
     WEIGHTS,
     fingerprint,
     load_weights,
@@ -127,7 +128,7 @@ def _format(folder: Path) -> None:
         (_cut_card, "config.json: damaged, not readable as JSON"),
         (_list_card, "config.json: damaged, expected a JSON object"),
         (_kind, "kind = 'other', expected 'toy'"),
-        (_format, "checkpoint format 99, this version reads 1"),
+        (_format, f"checkpoint format 99, this version reads {FORMAT}"),
     ],
 )
 def test_a_damaged_checkpoint_is_named_in_one_line(

@@ -13,7 +13,7 @@ from scipy.stats import chisquare
 from torch import Tensor
 
 from timeloom.errors import InputError
-from timeloom.prior.decoding import LogitsFn, SamplingConfig, decode, guided
+from timeloom.prior.decoding import Decoding, LogitsFn, SamplingConfig, decode, guided
 from timeloom.prior.masking import passes
 from timeloom.tokenizer.tokenizer import TokenLayout
 
@@ -203,6 +203,23 @@ def test_guidance_moves_from_the_null_to_the_class_and_beyond() -> None:
     torch.testing.assert_close(guided(conditional, null, 3.0), 3 * conditional - 2 * null)
 
 
+def test_auto_is_filled_in_and_numbers_stay() -> None:
+    chosen = Decoding(temperature=0.7, choice_temperature=2.0, guidance_scale=1.5)
+    free, mixed = SamplingConfig(), SamplingConfig.parse({"steps": 5, "temperature": 1, "guidance_scale": 0})
+    assert (free.temperature, free.choice_temperature, free.guidance_scale) == ("auto", "auto", "auto")
+    filled = free.resolve(chosen)
+    assert (filled.temperature, filled.choice_temperature, filled.guidance_scale) == (0.7, 2.0, 1.5)
+    assert filled.resolve(Decoding()) == filled
+    kept = mixed.resolve(chosen)
+    assert (kept.steps, kept.temperature, kept.choice_temperature, kept.guidance_scale) == (5, 1.0, 2.0, 0.0)
+
+
+def test_decoding_with_an_auto_left_in_is_our_own_bug() -> None:
+    for left in ({"temperature": "auto"}, {"choice_temperature": "auto"}):
+        with pytest.raises(AssertionError, match="resolve the config first"):
+            run(flat_logits(FLAT), masks(FLAT), FLAT, **left)
+
+
 @pytest.mark.parametrize(
     ("values", "key"),
     [
@@ -210,6 +227,7 @@ def test_guidance_moves_from_the_null_to_the_class_and_beyond() -> None:
         ({"temperature": 0}, "temperature"),
         ({"choice_temperature": -1}, "choice_temperature"),
         ({"guidance_scale": -1}, "guidance_scale"),
+        ({"temperature": "warm"}, "temperature = 'warm'.*'auto'"),
         ({"order": "halton"}, "order"),
     ],
 )

@@ -114,6 +114,9 @@ def test_a_patch_holds_consecutive_values() -> None:
 def test_auto_values_follow_the_length() -> None:
     assert (FrontConfig().resolve(16).n_fft, FrontConfig().resolve(16).hop) == (16, 4)
     assert (FrontConfig().resolve(15).n_fft, FrontConfig().resolve(15).hop) == (8, 2)
+    assert (FrontConfig().resolve(255).n_fft, FrontConfig().resolve(255).hop) == (16, 4)
+    assert (FrontConfig().resolve(256).n_fft, FrontConfig().resolve(256).hop) == (32, 8)
+    assert FrontConfig(n_fft=16).resolve(256).n_fft == 16
     assert FrontConfig(n_fft=6).resolve(50).hop == 1
     resolved = FrontConfig(n_fft=12, hop=3, bands=(1,)).resolve(50)
     assert resolved.resolve(50) == resolved

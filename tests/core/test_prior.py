@@ -11,7 +11,7 @@ from core_helpers import fitted_tokenizer, spec, tokenizer_config
 from torch import Tensor
 
 from timeloom.errors import InputError
-from timeloom.prior.decoding import SamplingConfig
+from timeloom.prior.decoding import Decoding, SamplingConfig
 from timeloom.prior.masking import mask_tokens, passes
 from timeloom.prior.prior import Prior, PriorConfig
 from timeloom.tokenizer.tokenizer import TokenLayout
@@ -184,6 +184,18 @@ def test_infilling_keeps_what_is_known_and_fills_the_rest() -> None:
     assert made.max() < model.mask_id
 
 
+def test_auto_stands_for_what_the_prior_remembers_and_a_number_for_itself() -> None:
+    model = prior()
+    plain = model.sample(labels(16), SamplingConfig(), generator())
+    model.decoding = Decoding(temperature=0.2, choice_temperature=0.0, guidance_scale=3.0)
+    chosen = model.sample(labels(16), SamplingConfig(), generator())
+    assert not torch.equal(plain, chosen)
+    written = SamplingConfig(temperature=0.2, choice_temperature=0.0, guidance_scale=3.0)
+    assert torch.equal(prior().sample(labels(16), written, generator()), chosen)
+    back = SamplingConfig.model_validate(Decoding().model_dump())
+    assert torch.equal(model.sample(labels(16), back, generator()), plain)
+
+
 def test_sampling_is_a_function_of_the_generator() -> None:
     model = prior()
     first, second, third = (model.sample(labels(8), SamplingConfig(), generator(s)) for s in (0, 0, 1))
@@ -198,8 +210,10 @@ def test_sampling_in_training_mode_is_our_own_bug() -> None:
 
 def test_a_checkpoint_alone_rebuilds_the_prior(tmp_path: Path) -> None:
     model = prior(label_smoothing=0.1)
+    model.decoding = Decoding(temperature=0.3, choice_temperature=0.5, guidance_scale=2.0)
     model.save_pretrained(tmp_path)
     twin = Prior.from_pretrained(tmp_path)
+    assert twin.decoding == model.decoding
     assert (twin.config, twin.layout, twin.n_classes, twin.tokenizer) == (model.config, LAYOUT, 2, "f00d")
     assert not twin.training
     assert torch.equal(

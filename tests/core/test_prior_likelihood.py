@@ -10,7 +10,7 @@ import torch
 from core_helpers import fitted_tokenizer, spec, tokenizer_config
 from torch import Tensor
 
-from timeloom.prior.decoding import LogitsFn, Round, SamplingConfig, decode
+from timeloom.prior.decoding import Decoding, LogitsFn, Round, SamplingConfig, decode
 from timeloom.prior.masking import mask_tokens, passes
 from timeloom.prior.prior import Prior, PriorConfig
 from timeloom.tokenizer.tokenizer import TokenLayout
@@ -118,7 +118,7 @@ def fixed(row: list[float], layout: TokenLayout) -> LogitsFn:
 def traced(fn: LogitsFn, layout: TokenLayout, **settings: Any) -> tuple[Tensor, list[Round]]:
     start = torch.full((5, sum(layout.grids), layout.levels), layout.codebook_size)
     trace: list[Round] = []
-    config = SamplingConfig(**{"steps": 3, "fine_steps": 2, "temperature": 1.0, **settings})
+    config = SamplingConfig(**{"steps": 3, "fine_steps": 2, "temperature": 1.0, **settings}).resolve(Decoding())
     made = decode(fn, start, passes(layout), layout.codebook_size, config, generator(), trace)
     assert torch.equal(made, decode(fn, start, passes(layout), layout.codebook_size, config, generator()))
     return made, trace
@@ -154,7 +154,7 @@ def test_known_tokens_take_no_part_in_the_trace() -> None:
     start = torch.full((2, 6, 1), 4)
     start[:, :3] = 0
     trace: list[Round] = []
-    config = SamplingConfig(steps=8, temperature=1.0)
+    config = SamplingConfig(steps=8, temperature=1.0, choice_temperature=4.0)
     decode(lambda t, i: table.expand(len(t), -1, -1), start, passes(FLAT), 4, config, generator(), trace)
     assert len(trace) == 3  # no more rounds than unknown tokens
     assert [r.entropy for r in trace] == pytest.approx([math.log(4)] * 3)

@@ -14,7 +14,12 @@ from core_helpers import sines, smoke
 from timeloom.errors import InputError
 from timeloom.stages import sample, train
 
-SHORT = ("tokenizer_training.steps=6", "prior_training.steps=6", "prior_training.judge_every=3")
+SHORT = (
+    "tokenizer_training.steps=12",  # here and below half of them, for a small set is trained twice
+    "tokenizer_training.judge_every=3",
+    "prior_training.steps=12",
+    "prior_training.judge_every=3",
+)
 
 
 class Stopped(Exception):
@@ -58,7 +63,10 @@ def test_the_record_tells_what_was_done(finished: Path) -> None:
     record = json.loads((finished / "run.json").read_text(encoding="utf-8"))
     assert record["data"]["fingerprint"] == sines().fingerprint
     assert set(record["stages"]) == {"tokenizer", "prior"}
-    assert record["stages"]["tokenizer"]["steps"] == 6
+    assert record["stages"]["tokenizer"]["steps"] == 12
+    assert record["stages"]["tokenizer"]["best_step"] in (3, 6)
+    assert record["stages"]["tokenizer"]["held_out_loss"] > 0
+    assert 0 <= record["stages"]["tokenizer"]["texture"] <= 1
     assert record["stages"]["prior"]["best_step"] in (3, 6)
     assert train.saved_config(finished) == smoke(*SHORT, "trainer.checkpoint_every=2")
     assert sorted(p.name for p in finished.iterdir()) == ["prior", "run.json", "tokenizer"]  # nothing left to resume
@@ -97,7 +105,8 @@ def test_resuming_a_finished_run_trains_nothing(copied: Path) -> None:
 @pytest.mark.parametrize(
     ("crash", "resumed"),
     [
-        (("tokenizer", 5), ["tokenizer", "prior", "prior-refit"]),
+        (("tokenizer", 5), ["tokenizer", "tokenizer-refit", "prior", "prior-refit"]),
+        (("tokenizer-refit", 3), ["tokenizer-refit", "prior", "prior-refit"]),
         (("prior", 3), ["prior", "prior-refit"]),
         (("prior-refit", 3), ["prior-refit"]),
     ],
@@ -212,6 +221,8 @@ def test_stages_that_do_not_exist(tmp_path: Path, stages: tuple[str, ...]) -> No
         ("tokenizer/config.json", lambda card: card["data"].update(mean=[1, 2, 3]), "config.json: .*3 means"),
         ("prior/config.json", lambda card: card["layout"].pop("levels"), "config.json: damaged.*levels"),
         ("prior/config.json", lambda card: card.pop("n_classes"), "config.json: damaged.*n_classes"),
+        ("prior/config.json", lambda card: card.pop("decoding"), "config.json: damaged.*decoding"),
+        ("prior/config.json", lambda card: card["decoding"].update(temperature=0), "config.json: .*temperature"),
     ],
 )
 def test_a_damaged_card_is_named(copied: Path, part: str, damage: Any, fault: str) -> None:

@@ -27,7 +27,7 @@ FAST = ("tokenizer_training.steps=6", "prior_training.steps=6", "prior_training.
 
 def train(data: Dataset, config: RunConfig, out: Path) -> Models:
     train_tokenizer.run(data, config.tokenizer, config.tokenizer_training, config.trainer, out, seed=config.seed)
-    train_prior.run(data, config.prior, config.prior_training, config.trainer, out, seed=config.seed)
+    train_prior.run(data, config.prior, config.prior_training, config.trainer, config.sampling, out, seed=config.seed)
     return sample.load(out)
 
 
@@ -238,9 +238,12 @@ def test_integer_labels_stay_integers(tmp_path: Path) -> None:
 
 
 def test_without_a_holdout_the_last_step_is_taken(tmp_path: Path) -> None:
-    config, data = smoke(*FAST, "prior_training.holdout=0"), sines()
-    train_tokenizer.run(data, config.tokenizer, config.tokenizer_training, config.trainer, tmp_path)
-    record = train_prior.run(data, config.prior, config.prior_training, config.trainer, tmp_path)
+    none = ("prior_training.holdout=0", "tokenizer_training.holdout=0")
+    config, data = smoke(*FAST, *none), sines()
+    first = train_tokenizer.run(data, config.tokenizer, config.tokenizer_training, config.trainer, tmp_path)
+    assert first.keys() == {"seconds", "steps"}
+    assert Tokenizer.from_pretrained(tmp_path / "tokenizer").texture_amount == 0
+    record = train_prior.run(data, config.prior, config.prior_training, config.trainer, config.sampling, tmp_path)
     assert record["steps"] == 6
     assert "held_out_nll" not in record
 
@@ -257,6 +260,7 @@ def test_a_small_set_is_trained_again_on_all_its_series(tmp_path: Path) -> None:
             config.prior,
             training,
             config.trainer,
+            config.sampling,
             tmp_path,
             progress=lambda *report, to=heard: to.append(report[0]),
         )
@@ -269,7 +273,7 @@ def test_a_small_set_is_trained_again_on_all_its_series(tmp_path: Path) -> None:
 def test_the_prior_refuses_a_tokenizer_of_other_data(run_folder: Path) -> None:
     other, config = sines(seed=1), smoke()
     with pytest.raises(InputError) as error:
-        train_prior.run(other, config.prior, config.prior_training, config.trainer, run_folder)
+        train_prior.run(other, config.prior, config.prior_training, config.trainer, config.sampling, run_folder)
     assert other.fingerprint in str(error.value)
     assert sines().fingerprint in str(error.value)
 
@@ -277,7 +281,7 @@ def test_the_prior_refuses_a_tokenizer_of_other_data(run_folder: Path) -> None:
 def test_the_prior_needs_a_tokenizer(tmp_path: Path) -> None:
     config = smoke()
     with pytest.raises(InputError, match="no tokenizer checkpoint here"):
-        train_prior.run(sines(), config.prior, config.prior_training, config.trainer, tmp_path)
+        train_prior.run(sines(), config.prior, config.prior_training, config.trainer, config.sampling, tmp_path)
 
 
 def test_a_missing_or_unfinished_run_is_named(tmp_path: Path) -> None:

@@ -163,8 +163,12 @@ def test_auto_codebook_follows_the_size_of_the_data(n_train: int, expected: int)
     assert TokenizerConfig().resolve(spec(n_train=n_train)).quantizer.codebook_size == expected
 
 
-@pytest.mark.parametrize(("length", "expected"), [(8, 4), (32, 4), (80, 10), (2000, 64)])
-def test_auto_width_is_a_cell_for_eight_points_within_limits(length: int, expected: int) -> None:
+@pytest.mark.parametrize(
+    ("length", "expected"), [(8, 4), (32, 4), (80, 10), (256, 32), (500, 32), (640, 40), (2000, 64)]
+)
+def test_auto_width_is_a_cell_for_eight_points_and_for_sixteen_where_series_are_long(
+    length: int, expected: int
+) -> None:
     assert TokenizerConfig().resolve(spec(length=length)).width == expected
 
 

@@ -186,6 +186,29 @@ def test_training_stops_when_looks_bring_no_gain(tmp_path: Path) -> None:
     assert same(again.state, kept.state)
 
 
+class TwoTerms(Drifting):
+    """The distance from 1, and one from 0 that only gets worse."""
+
+    def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        assert isinstance(model, nn.Linear)
+        return {**super().loss(model, batch, generator), "ghost": 0.5 * model.weight.sum().square()}
+
+
+def test_only_the_named_terms_judge(tmp_path: Path) -> None:
+    found = {}
+    for terms in (None, ("error",), ("ghost",), ("error", "ghost")):
+        task = TwoTerms(weight=2.0, terms=("error", "ghost"))
+        judging = Judging(line_data(4), every=3, terms=terms)
+        found[terms] = train(tmp_path / str(terms), task, optim=DRIFT, judging=judging)
+        looks = task.judged  # type: ignore[attr-defined]
+        counted = {"error": [2 * (at - 1) ** 2 for at in looks], "ghost": [at**2 for at in looks]}
+        losses = [sum(of) for of in zip(*(counted[name] for name in terms or counted), strict=True)]
+        assert found[terms].best_loss == pytest.approx(min(losses), rel=1e-5, abs=1e-7)
+        assert found[terms].state["weight"].item() == looks[losses.index(min(losses))]
+    assert found[None].best_step == found["error", "ghost"].best_step
+    assert len({found[terms].best_step for terms in (None, ("error",), ("ghost",))}) == 3
+
+
 def test_the_last_step_is_always_judged(tmp_path: Path) -> None:
     judged = train(tmp_path, optim={"steps": 7}, judging=Judging(line_data(4), every=100))
     assert judged.best_step == 7

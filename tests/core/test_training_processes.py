@@ -25,7 +25,7 @@ def test_processes_share_one_codebook_fed_by_the_whole_batch(tmp_path: Path, dev
     spec = train_tokenizer.describe(data)
     # codes are neither revived nor forgotten: the counts of a codebook then add up to the vectors of a step
     config = smoke("tokenizer.quantizer.revive_below=0", "tokenizer.quantizer.codebook_size=4").tokenizer.resolve(spec)
-    task = WatchedTokenizerTask(config, spec, tmp_path)
+    task = WatchedTokenizerTask(config, spec, folder=tmp_path)
     scaled = torch.from_numpy((data.X_train - data.X_train.mean()) / data.X_train.std())
     engine = TrainerConfig.parse({"accelerator": "cpu", "logger": "none", "devices": devices})
     optim = OptimConfig(steps=STEPS, batch_size=16, lr=2e-3, average=0.5)
@@ -50,13 +50,13 @@ from core_helpers import sines, smoke
 from timeloom.stages import train_prior, train_tokenizer
 
 def kill(stage, done, total, note=""):
-    if stage == sys.argv[1] and done == 25:
+    if stage == sys.argv[1] and done == 15:
         os.kill(os.getpid(), signal.SIGKILL)
 
 out, config, data = Path(sys.argv[2]), smoke("trainer.checkpoint_every=10"), sines()
 if sys.argv[1] == "tokenizer":
     train_tokenizer.run(data, config.tokenizer, config.tokenizer_training, config.trainer, out, progress=kill)
-train_prior.run(data, config.prior, config.prior_training, config.trainer, out, progress=kill)
+train_prior.run(data, config.prior, config.prior_training, config.trainer, config.sampling, out, progress=kill)
 """
 
 
@@ -76,7 +76,7 @@ def test_a_killed_run_resumes_to_the_bits_of_an_unbroken_one(tmp_path: Path, run
     killed = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     last = torch.load(out / f"{stage}-last.ckpt", weights_only=True)
-    assert last["global_step"] == 20
+    assert last["global_step"] == 10
     assert not (out / stage.split("-")[0] / "model.safetensors").exists()
 
     config, data = smoke("trainer.checkpoint_every=10"), sines()
@@ -84,6 +84,6 @@ def test_a_killed_run_resumes_to_the_bits_of_an_unbroken_one(tmp_path: Path, run
         train_tokenizer.run(data, config.tokenizer, config.tokenizer_training, config.trainer, out, resume=True)
         assert weights(out, "tokenizer") == weights(run_folder, "tokenizer")
     else:
-        train_prior.run(data, config.prior, config.prior_training, config.trainer, out, resume=True)
+        train_prior.run(data, config.prior, config.prior_training, config.trainer, config.sampling, out, resume=True)
         assert weights(out, "prior") == weights(run_folder, "prior")
         assert not list(out.rglob(".*"))  # no half-written file is left behind

@@ -73,7 +73,7 @@ def choose(
     distances, copies = [], []
     for index, candidate in enumerate(candidates):
         generator = torch.Generator().manual_seed(seed)
-        settings = config.model_copy(update=candidate.model_dump())
+        settings = config.resolve(candidate)  # what the user wrote stays
         made = torch.cat(
             [
                 tokenizer.decode(prior.sample(part, settings, generator), generator)

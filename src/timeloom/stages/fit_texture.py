@@ -27,7 +27,7 @@ def fit(tokenizer: Tokenizer, scaled: Tensor, observed: Tensor | None, *, steps:
     for grid, goal, hidden in zip(tokenizer.grids, powers, features, strict=True):
         texture = grid.texture.requires_grad_(True)
         texture.level.copy_(goal.mean(dim=(0, 2)).clamp(min=TINY)[:, None])
-        optimizer = torch.optim.AdamW(texture.parameters(), lr=2e-3, weight_decay=1e-2)
+        optimizer = torch.optim.AdamW(texture.parameters(), lr=5e-3, weight_decay=1e-2)
         for _ in range(steps):
             drawn = torch.randint(len(goal), (min(32, len(goal)),), generator=generator)
             loss = texture.nll(hidden[drawn], goal[drawn])

@@ -94,12 +94,13 @@ def tokenize(tokenizer: Tokenizer, X: np.ndarray, batch_size: int = 256) -> Tens
 
 def with_variants(tokenizer: Tokenizer, X: np.ndarray, warp: float, seed: int) -> Tensor:
     """Tokens (n, variants, S, levels) of series (n, C, T), from place 1 on those of the same series warped in time."""
-    found = [tokenize(tokenizer, X)]
-    if warp and not np.isnan(X).any():
-        generator = torch.Generator().manual_seed(seed)
-        for _ in range(-(-WARPED // len(X))):
-            found.append(tokenize(tokenizer, time_warp(torch.from_numpy(X), warp, generator).numpy()))
-    return torch.stack(found, dim=1)
+    tokens = tokenize(tokenizer, X)[:, None]
+    if not warp or np.isnan(X).any():
+        return tokens
+    many = -(-WARPED // len(X))
+    warped = time_warp(torch.from_numpy(X).repeat(many, 1, 1), warp, torch.Generator().manual_seed(seed))
+    variants = tokenize(tokenizer, warped.numpy()).unflatten(0, (many, len(X))).transpose(0, 1)
+    return torch.cat([tokens, variants], dim=1)
 
 
 def class_indices(tokenizer: Tokenizer, y: np.ndarray | None, n: int) -> Tensor:

@@ -6,6 +6,8 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+MOST_LOG_RATIO = 4.0
+
 
 def power(frames: Tensor, n_channels: int, parts: int) -> Tensor:
     """Squared magnitude (B, C F, W) of frames (B, C parts F, W), `parts` being 2 for complex frames and 1 for real."""
@@ -42,9 +44,13 @@ class Texture(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Variances (B, n_powers, W) of hidden states (B, hidden, W)."""
-        return self.conv(features).exp() * self.level
+        return self._log_ratio(features).exp() * self.level
 
     def nll(self, features: Tensor, powers: Tensor) -> Tensor:
         """Mean negative log-likelihood of residual powers (B, n_powers, W), if they are Gaussian, up to a constant."""
-        log_ratio = self.conv(features)
+        log_ratio = self._log_ratio(features)
         return (powers / self.level * torch.exp(-log_ratio) + log_ratio).mean()
+
+    def _log_ratio(self, features: Tensor) -> Tensor:
+        """Bounded, for the prior may put tokens together that training never saw."""
+        return self.conv(features).clamp(-MOST_LOG_RATIO, MOST_LOG_RATIO)

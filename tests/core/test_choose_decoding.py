@@ -1,0 +1,180 @@
+"""The choice of decoding settings after training, on a prior whose samples can be foreseen."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from core_helpers import fitted_tokenizer, sines, smoke, spec, tokenizer_config
+from torch import Tensor
+
+from timeloom.data import proportional_labels
+from timeloom.evaluation.measures.copying import copy_share
+from timeloom.prior.decoding import Decoding, SamplingConfig
+from timeloom.prior.prior import Prior, PriorConfig
+from timeloom.progress import silent
+from timeloom.stages import choose_decoding, train_prior, train_tokenizer
+from timeloom.tokenizer.tokenizer import Tokenizer
+
+LENGTH = 16
+SETTINGS = SamplingConfig(steps=4)
+
+
+@functools.cache
+def tokenizer() -> Tokenizer:
+    """One channel of 16 time points in 5 cells of 8 codes."""
+    return fitted_tokenizer(tokenizer_config(), spec(length=LENGTH))
+
+
+def prior(bias: float, n_classes: int = 0, label_drop: float = 0.1) -> Prior:
+    """A prior that knows nothing of series, but likes code 0 in every cell, by `bias` nats."""
+    config = PriorConfig.parse({"transformer": {"dim": 8, "layers": 1, "heads": 1}, "label_drop": label_drop})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made = Prior(config, tokenizer().layout, n_classes, tokenizer().fingerprint)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.zero_()
+        made.transformer.head_bias[:, 0] = bias
+    return made.eval()
+
+
+def liked() -> Tensor:
+    """The one series (1, C, T) of nothing but code 0."""
+    layout = tokenizer().layout
+    return tokenizer().decode(torch.zeros(1, sum(layout.grids), layout.levels, dtype=torch.long))
+
+
+def around_the_liked_one(n: int = 20) -> np.ndarray:
+    noise = np.random.default_rng(0).normal(0, 0.05, (n, 1, LENGTH))
+    return (liked().numpy() + noise).astype(np.float32)
+
+
+def decoded(n: int = 20) -> np.ndarray:
+    """Series of tokens that are all equally likely."""
+    layout = tokenizer().layout
+    shape = (n, sum(layout.grids), layout.levels)
+    return tokenizer().decode(torch.randint(8, shape, generator=torch.Generator().manual_seed(3))).numpy()
+
+
+def chosen(
+    model: Prior, series: np.ndarray, labels: Tensor | None = None, seed: int = 0
+) -> tuple[Decoding, float, list[float]]:
+    """The choice, its distance, and the distances of all candidates as they were reported."""
+    heard: list[float] = []
+
+    def listen(stage: str, done: int, total: int, note: str = "") -> None:
+        if stage == "decoding":
+            heard.append(float(note.removeprefix("distance ")))
+            assert done == len(heard) <= total
+
+    labels = torch.zeros(len(series), dtype=torch.long) if labels is None else labels
+    found = choose_decoding.choose(tokenizer(), model, series, labels, SETTINGS, seed=seed, progress=listen)
+    return *found, heard
+
+
+def copies(model: Prior, series: np.ndarray, seed: int = 0) -> list[float]:
+    """The share of near copies among the same samples as each unguided candidate is judged by."""
+    shares = []
+    labels = torch.from_numpy(proportional_labels(np.zeros(len(series), dtype=np.int64), choose_decoding.N_SAMPLES))
+    for candidate in choose_decoding.CANDIDATES[:6]:
+        generator = torch.Generator().manual_seed(seed)
+        settings = SETTINGS.model_copy(update=candidate.model_dump())
+        made = [
+            tokenizer().decode(model.sample(part, settings, generator), generator)
+            for part in labels.split(SETTINGS.batch_size)
+        ]
+        shares.append(copy_share(series, torch.cat(made).numpy()))
+    return shares
+
+
+def test_the_candidate_with_the_least_distance_is_chosen_and_the_choice_is_seeded() -> None:
+    series, model = decoded(), prior(0.5)
+    global_state = torch.get_rng_state()
+    first, distance, heard = chosen(model, series)
+    assert torch.equal(torch.get_rng_state(), global_state)
+    assert max(copies(model, series)) <= choose_decoding.COPIES  # nothing is excluded here
+    assert first == choose_decoding.CANDIDATES[int(np.argmin(heard))]
+    assert distance == pytest.approx(min(heard), rel=0.01)
+    assert len(set(heard)) > 1
+    assert chosen(model, series) == (first, distance, heard)
+    assert chosen(model, series, seed=1)[2] != heard
+    assert model.decoding == Decoding()  # telling is not setting
+
+
+@pytest.mark.parametrize("bias", [1.5, 2.0])
+def test_candidates_that_copy_are_out_even_if_they_are_nearest(bias: float) -> None:
+    """A tenth is allowed; 1.5 times the fewest where all copy more (the larger bias)."""
+    model, series = prior(bias), around_the_liked_one()
+    found, distance, heard = chosen(model, series)
+    shares = copies(model, series)
+    allowed = max(choose_decoding.COPIES, 1.5 * min(shares))
+    nearest = int(np.argmin(heard))
+    assert shares[nearest] > allowed  # or this test would test nothing
+    left = [i for i, share in enumerate(shares) if share <= allowed]
+    assert found == choose_decoding.CANDIDATES[min(left, key=lambda i: heard[i])]
+    assert distance == pytest.approx(min(heard[i] for i in left), rel=0.01)
+    assert distance > min(heard)
+    assert (allowed > choose_decoding.COPIES) == (bias == 2.0)
+
+
+def test_where_all_candidates_copy_one_is_chosen_all_the_same() -> None:
+    model, series = prior(50.0), around_the_liked_one()
+    assert copies(model, series) == [1.0] * 6
+    assert chosen(model, series)[0] in choose_decoding.CANDIDATES[:6]
+
+
+@pytest.mark.parametrize(("n_classes", "label_drop", "expected"), [(0, 0.1, 6), (1, 0.1, 6), (2, 0.0, 6), (2, 0.1, 8)])
+def test_guidance_is_tried_where_there_are_classes_to_guide_to(
+    n_classes: int, label_drop: float, expected: int
+) -> None:
+    found, _, heard = chosen(prior(1.0, n_classes, label_drop), around_the_liked_one())
+    assert len(heard) == expected
+    assert expected == 8 or found.guidance_scale == 1
+
+
+def test_with_classes_a_trained_classifier_is_the_judge() -> None:
+    """Series of two classes that differ in level; the prior makes only one of them."""
+    labels = torch.arange(16) % 2
+    series = around_the_liked_one(16) + 5 * labels[:, None, None].numpy().astype(np.float32)
+    told: list[str] = []
+
+    def listen(stage: str, done: int, total: int, note: str = "") -> None:
+        told.append(stage)
+
+    found, distance = choose_decoding.choose(
+        tokenizer(), prior(2.0, 2), series, labels, SETTINGS, seed=0, progress=listen
+    )
+    assert found in choose_decoding.CANDIDATES
+    assert distance > 0
+    assert len(set(told)) > 1  # the classifier's training is heard as well
+    assert told.count("decoding") == 8
+
+
+def test_the_largest_seed_is_allowed() -> None:
+    series = around_the_liked_one(8)
+    labels = torch.zeros(8, dtype=torch.long)
+    found = choose_decoding.choose(tokenizer(), prior(1.0), series, labels, SETTINGS, seed=2**32 - 1, progress=silent)
+    assert found[0] in choose_decoding.CANDIDATES
+
+
+def test_the_stage_keeps_the_choice_in_its_card_and_its_record(tmp_path: Path) -> None:
+    data = dataclasses.replace(sines(12, length=16), y_train=None)
+    config = smoke("tokenizer_training.steps=3", "prior_training.steps=3", "prior_training.refit_below=0")
+    train_tokenizer.run(data, config.tokenizer, config.tokenizer_training, config.trainer, tmp_path)
+    run: Callable[..., dict[str, float]] = functools.partial(
+        train_prior.run, data, config.prior, trainer=config.trainer, sampling=config.sampling, out=tmp_path
+    )
+    plain = run(training=config.prior_training)
+    assert "decoding_distance" not in plain
+    assert Prior.from_pretrained(tmp_path / "prior").decoding == Decoding()
+    record = run(training=config.prior_training.model_copy(update={"choose_decoding": True}))
+    kept = Prior.from_pretrained(tmp_path / "prior").decoding
+    assert kept in choose_decoding.CANDIDATES[:6]
+    assert kept.model_dump().items() <= record.items()
+    assert record["decoding_distance"] > 0

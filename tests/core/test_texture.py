@@ -1,0 +1,209 @@
+"""The texture: noise of a wanted spectrum, its likelihood, and what decoding does with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from core_helpers import fitted_tokenizer, spec, tokenizer_config
+from torch import Tensor
+
+from timeloom.tokenizer.front import FRONTS, FrontConfig
+from timeloom.tokenizer.texture import Texture, power, shaped
+from timeloom.tokenizer.tokenizer import Tokenizer
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def white(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=generator(seed))
+
+
+# ---- power and shaping
+
+
+@pytest.mark.parametrize(("parts", "expected"), [(2, [[10.0, 20.0], [100.0, 0.0]]), (1, [[1.0, 4.0], [9.0, 16.0]])])
+def test_power_is_the_squared_magnitude_of_each_channel_and_bin(parts: int, expected: list[list[float]]) -> None:
+    # two channels; complex: one real row each, then an imaginary one, of two bins
+    complex_rows = [[1.0], [2.0], [3.0], [4.0], [6.0], [0.0], [8.0], [0.0]]
+    rows = complex_rows if parts == 2 else [[1.0], [2.0], [3.0], [4.0]]
+    found = power(torch.tensor(rows)[None], 2, parts)
+    assert found.shape == (1, 4, 1)
+    assert found.flatten().tolist() == [value for channel in expected for value in channel]
+
+
+@pytest.mark.parametrize(("channels", "parts"), [(1, 1), (1, 2), (3, 1), (3, 2)])
+def test_shaping_multiplies_the_power_by_the_variance(channels: int, parts: int) -> None:
+    frames = white(4, channels * parts * 5, 7)
+    variance = torch.rand(4, channels * 5, 7, generator=generator(1)) * 3
+    found = power(shaped(frames, variance, channels, parts), channels, parts)
+    torch.testing.assert_close(found, power(frames, channels, parts) * variance)
+
+
+def test_shaping_keeps_phases_and_a_variance_of_zero_silences() -> None:
+    frames, variance = white(2, 12, 3), torch.full((2, 6, 3), 4.0)
+    variance[:, 2] = 0
+    made = shaped(frames, variance, 1, 2)
+    rows = torch.tensor([2, 8])  # real and imaginary part of the third bin
+    assert not made[:, rows].any()
+    others = [row for row in range(12) if row not in (2, 8)]
+    torch.testing.assert_close(made[:, others], 2 * frames[:, others])
+
+
+@pytest.mark.parametrize("kind", ["stft", "patch"])
+@pytest.mark.parametrize(("channels", "length"), [(1, 64), (2, 50)])
+def test_white_noise_shaped_evenly_is_white_noise_of_that_variance(kind: str, channels: int, length: int) -> None:
+    front = FRONTS[kind](FrontConfig.parse({"kind": kind}).resolve(length), channels, length)
+    (frames,) = front(white(4000, channels, length))
+    variance = torch.full((4000, frames.shape[1] // front.parts, frames.shape[2]), 2.5)
+    made = front.inverse([shaped(frames, variance, channels, front.parts)])
+    inside = made[..., 16:-16]
+    assert inside.var(dim=0).flatten().tolist() == pytest.approx([2.5] * inside[0].numel(), rel=0.15)
+    neighbours = (inside[..., 1:] * inside[..., :-1]).mean()
+    assert abs(neighbours) < 0.02 * 2.5
+
+
+def test_the_power_of_white_noise_is_its_variance_away_from_the_ends() -> None:
+    front = FRONTS["stft"](FrontConfig().resolve(64), 1, 64)
+    (frames,) = front(1.5 * white(4000, 1, 64))
+    inside = power(frames, 1, 2)[..., 4:-4].mean(dim=(0, 2))
+    assert inside.tolist() == pytest.approx([2.25] * 9, rel=0.05)
+
+
+# ---- the network
+
+
+def test_an_untrained_texture_says_its_level_and_that_is_zero_at_first() -> None:
+    made = Texture(6, 3)
+    features = white(2, 6, 5)
+    assert not made(features).any()
+    made.level.copy_(torch.tensor([[0.5], [2.0], [0.0]]))
+    assert torch.equal(made(features), made.level.expand(2, 3, 5))
+
+
+def test_the_texture_is_no_part_of_the_tokenizers_own_training() -> None:
+    model = Tokenizer(tokenizer_config(), spec())
+    assert not any(parameter.requires_grad for grid in model.grids for parameter in grid.texture.parameters())
+    assert sum(parameter.requires_grad for parameter in model.parameters()) > 0
+
+
+def test_the_likelihood_is_best_at_the_true_variance() -> None:
+    """Powers of complex Gaussian noise are exponential: the sample mean is the best constant variance."""
+    made, features = Texture(4, 2), torch.zeros(3000, 4, 2)
+    true = torch.tensor([[0.3], [5.0]])
+    draws = torch.rand(3000, 2, 2, generator=generator())
+    powers = -true * torch.log1p(-draws)
+    mean = powers.mean(dim=(0, 2))
+    assert mean.tolist() == pytest.approx(true.flatten().tolist(), rel=0.1)
+    made.level.fill_(1.0)
+    losses = []
+    for factor in (0.5, 0.9, 1.0, 1.1, 2.0):
+        made.conv.bias.copy_((factor * mean).log())  # type: ignore[union-attr]
+        losses.append(made.nll(features, powers).item())
+    assert min(losses) == losses[2]
+    assert losses[2] == pytest.approx(float((1 + mean.log()).mean()), rel=1e-4)
+    made.conv.bias.requires_grad_(True)  # type: ignore[union-attr]
+    with torch.no_grad():
+        made.conv.bias.copy_(mean.log())  # type: ignore[union-attr]
+    (slope,) = torch.autograd.grad(made.nll(features, powers), [made.conv.bias])  # type: ignore[list-item]
+    assert slope.abs().max() < 1e-5
+
+
+# ---- decoding
+
+KINDS: dict[str, tuple[dict[str, Any], int, int]] = {
+    "one band": ({}, 1, 32),
+    "two bands": ({"front": {"bands": (2,)}}, 1, 32),
+    "channels": ({"front": {"bands": (1, 4)}}, 3, 31),
+    "patches": ({"front": {"kind": "patch"}}, 2, 29),
+    "levels": ({"quantizer": {"codebook_size": 8, "codebook_dim": 4, "levels": 2}}, 1, 20),
+}
+
+
+@pytest.fixture(params=KINDS.values(), ids=list(KINDS))
+def model(request: pytest.FixtureRequest) -> Tokenizer:
+    sections, channels, length = request.param
+    made = fitted_tokenizer(tokenizer_config(**sections), spec(channels, length))
+    for grid in made.grids:
+        grid.texture.level.fill_(0.5)
+    made.texture_amount.fill_(1.0)
+    return made
+
+
+def tokens(model: Tokenizer, batch: int = 3) -> Tensor:
+    layout = model.layout
+    return torch.randint(layout.codebook_size, (batch, sum(layout.grids), layout.levels), generator=generator(4))
+
+
+def test_without_a_generator_decoding_is_the_plain_mean(model: Tokenizer) -> None:
+    plain = model.decode(tokens(model))
+    assert torch.equal(plain, model.decode(tokens(model)))
+    model.texture_amount.fill_(0.0)
+    assert torch.equal(plain, model.decode(tokens(model)))
+    untouched = generator(5)
+    assert torch.equal(plain, model.decode(tokens(model), untouched))
+    assert torch.equal(untouched.get_state(), generator(5).get_state())
+
+
+def test_with_a_generator_the_noise_is_its_own(model: Tokenizer) -> None:
+    first, second, third = (model.decode(tokens(model), generator(seed)) for seed in (1, 1, 2))
+    plain = model.decode(tokens(model))
+    assert first.shape == plain.shape
+    assert first.isfinite().all()
+    assert first.numpy().tobytes() == second.numpy().tobytes()
+    assert not torch.equal(first, third)
+    assert ((first - plain).abs().amax(dim=2) > 0).all()  # every series and channel has some
+
+
+def test_twice_the_amount_is_twice_the_noise(model: Tokenizer) -> None:
+    plain, whole = model.decode(tokens(model)), model.decode(tokens(model), generator())
+    model.texture_amount.fill_(0.5)
+    half = model.decode(tokens(model), generator())
+    torch.testing.assert_close(whole - plain, 2 * (half - plain), atol=1e-5, rtol=1e-3)
+
+
+def test_the_noise_has_the_variance_of_the_level_in_the_datas_unit(model: Tokenizer) -> None:
+    made = tokens(model, 1).expand(3000, -1, -1)
+    noise = (model.decode(made, generator()) - model.decode(made))[..., 8:-8]
+    expected = [0.5 * std**2 for std in model.spec.std]
+    assert noise.var(dim=(0, 2)).tolist() == pytest.approx(expected, rel=0.05)
+    assert noise.mean(dim=(0, 2)).tolist() == pytest.approx([0.0] * len(expected), abs=0.05)
+
+
+def test_each_band_gets_the_noise_of_its_own_level() -> None:
+    made = fitted_tokenizer(tokenizer_config(front={"bands": (2,)}), spec(length=64))
+    made.grids[1].texture.level.fill_(1.0)
+    made.texture_amount.fill_(1.0)
+    some = tokens(made, 1).expand(2000, -1, -1)
+    noise = made.scale(made.decode(some, generator())) - made.scale(made.decode(some))
+    low, high = (power(of, 1, 2)[..., 4:-4].mean() for of in made.front(noise))
+    assert high > 0.7
+    assert low < 0.2 * high  # no level here, only what leaks between overlapping windows
+
+
+def test_the_texture_is_part_of_the_checkpoint(model: Tokenizer, tmp_path: Path) -> None:
+    model.texture_amount.fill_(0.75)
+    model.save_pretrained(tmp_path)
+    twin = Tokenizer.from_pretrained(tmp_path)
+    assert twin.texture_amount == 0.75
+    assert torch.equal(twin.decode(tokens(model), generator()), model.decode(tokens(model), generator()))
+    mute = Tokenizer(model.config, model.spec)
+    assert mute.fingerprint != model.fingerprint
+
+
+def test_residual_powers_are_those_of_what_reconstruction_loses(model: Tokenizer) -> None:
+    x = white(5, model.spec.n_channels, model.spec.length)
+    with torch.no_grad():
+        residual = x - model(x).recon
+    found = model.residual_powers(x)
+    for of, frames in zip(found, model.front(residual), strict=True):
+        assert of.shape == (5, frames.shape[1] // model.front.parts, frames.shape[2])
+        torch.testing.assert_close(of.sum(), frames.square().sum())
+    nothing = model.residual_powers(x, torch.zeros_like(x, dtype=torch.bool))
+    assert not any(of.any() for of in nothing)
+    with pytest.raises(AssertionError, match="training mode"):
+        model.train().residual_powers(x)
