@@ -1,5 +1,5 @@
 # make demo   install, then train, sample and evaluate on real data
-# make test   install, then run the whole test suite
+# make test   install, then run the whole test suite in two processes
 # make check  install, then lint and type-check
 PYTHON ?= python3
 VENV   := .venv
@@ -19,7 +19,7 @@ demo: $(READY)
 	$(BIN)/timeloom evaluate ItalyPowerDemand demo/samples.npz --run checkpoints/demo --out demo --seeds 1
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff check .
