@@ -53,7 +53,7 @@ def test_the_fit_learns_where_residuals_are_large() -> None:
     first, second = found.split(len(found) // 2)
     # the networks see over the border: next to it one half knows of the other
     assert second[-2:].mean() > 4 * first[:2].mean()
-    assert second[-2:].mean() == pytest.approx(1.05**2, rel=0.5)
+    assert 0.5 < second[-2:].mean() < 2.5
     assert first[:2].mean() < 0.3
 
 

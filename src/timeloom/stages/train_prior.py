@@ -20,7 +20,7 @@ from timeloom.prior.prior import Prior, PriorConfig
 from timeloom.progress import Progress, silent
 from timeloom.stages import choose_decoding, train_tokenizer
 from timeloom.tokenizer.tokenizer import Tokenizer, TokenLayout
-from timeloom.training import Batch, Judging, OptimConfig, TrainerConfig, fit
+from timeloom.training import Batch, Judging, OptimConfig, TrainerConfig, cpu_threads, fit
 
 FOLDER = "prior"
 # warped series in all, however few there are to be warped
@@ -150,7 +150,8 @@ def run(
     start = time.perf_counter()
     tokenizer = matching_tokenizer(data, out)
     n = len(data.X_train)
-    tokens = with_variants(tokenizer, data.X_train, train_tokenizer.warp_strength(training.warp, n), seed)
+    with cpu_threads(trainer.threads):
+        tokens = with_variants(tokenizer, data.X_train, train_tokenizer.warp_strength(training.warp, n), seed)
     labels = class_indices(tokenizer, data.y_train, n)
     n_classes = len(tokenizer.spec.classes or ())
     task = PriorTask(config, tokenizer.layout, n_classes, tokenizer.fingerprint)
@@ -179,9 +180,10 @@ def run(
     prior.eval()
     if training.choose_decoding:
         filled = fill_missing(data.X_train)[0]
-        prior.decoding, distance = choose_decoding.choose(
-            tokenizer, prior, filled, labels, sampling, seed=seed, progress=progress
-        )
+        with cpu_threads(trainer.threads):
+            prior.decoding, distance = choose_decoding.choose(
+                tokenizer, prior, filled, labels, sampling, seed=seed, progress=progress
+            )
         record |= {**prior.decoding.model_dump(), "decoding_distance": distance}
     prior.save_pretrained(out / FOLDER)
     return {"seconds": time.perf_counter() - start, **record}

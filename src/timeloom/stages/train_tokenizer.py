@@ -19,7 +19,7 @@ from timeloom.data.warping import time_warp
 from timeloom.progress import Progress, silent
 from timeloom.stages import fit_texture
 from timeloom.tokenizer.tokenizer import Tokenizer, TokenizerConfig
-from timeloom.training import Batch, FitResult, Judging, OptimConfig, TrainerConfig, fit
+from timeloom.training import Batch, FitResult, Judging, OptimConfig, TrainerConfig, cpu_threads, fit
 
 FOLDER = "tokenizer"
 RECONSTRUCTION = ("recon_time", "recon_stft")
@@ -146,11 +146,15 @@ def run(
         assert result.best_loss is not None
         record |= {"best_step": result.best_step, "held_out_loss": result.best_loss}
         tokenizer = _built(task, result)
-        texture = _texture(tokenizer, seen, unseen, training.texture_steps, seed)
+        with cpu_threads(trainer.threads):
+            texture = _texture(tokenizer, seen, unseen, training.texture_steps, seed)
         if refit:
             again = training.model_copy(update={"steps": result.best_step})
             tokenizer = _built(task, fit("tokenizer-refit", task, batch, again, trainer, out, **common))  # type: ignore[arg-type]
-            fit_texture.fit(tokenizer, batch["scaled"], batch.get("observed"), steps=training.texture_steps, seed=seed)
+            with cpu_threads(trainer.threads):
+                fit_texture.fit(
+                    tokenizer, batch["scaled"], batch.get("observed"), steps=training.texture_steps, seed=seed
+                )
         fit_texture.apply(tokenizer, *texture)
         record["texture"] = texture[1]
     tokenizer.save_pretrained(out / FOLDER)

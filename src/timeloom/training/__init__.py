@@ -2,7 +2,7 @@
 
 from timeloom.training.batches import Batch, StepBatches, step_seed
 from timeloom.training.config import OptimConfig, TrainerConfig
-from timeloom.training.fit import FitResult, fit
+from timeloom.training.fit import FitResult, cpu_threads, fit
 from timeloom.training.task import Judging, Task, combine
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Task",
     "TrainerConfig",
     "combine",
+    "cpu_threads",
     "fit",
     "step_seed",
 ]

@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import signal
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,22 +102,28 @@ def fit(
     if not resume:
         last.unlink(missing_ok=True)
     module = TrainingModule(task, data, optim, judging, seed, trainer_config.compile, trainer_config.log_every)
-    previous_threads = torch.get_num_threads()
-    with warnings.catch_warnings(), torch.random.fork_rng():
+    with warnings.catch_warnings(), torch.random.fork_rng(), cpu_threads(trainer_config.threads):
         hush()
-        if trainer_config.threads is not None:
-            torch.set_num_threads(trainer_config.threads)
-        try:
-            if not (last.exists() and bool(_read(last)["state_dict"]["finished"])):
-                trainer = _trainer(stage, optim, trainer_config, folder, last, progress)
-                _run(trainer, module, last if last.exists() else None)
-        finally:
-            torch.set_num_threads(previous_threads)
+        if not (last.exists() and bool(_read(last)["state_dict"]["finished"])):
+            trainer = _trainer(stage, optim, trainer_config, folder, last, progress)
+            _run(trainer, module, last if last.exists() else None)
     result = _result(_read(last), judged=judging is not None, averaged=bool(optim.average))
     if result.best_step == 0 or not all(t.isfinite().all() for t in result.state.values()):
         last.unlink()
         raise InputError(f"{stage}: training diverged, its loss is not finite; lower {stage}_training.lr = {optim.lr}")
     return result
+
+
+@contextmanager
+def cpu_threads(n: int | None) -> Iterator[None]:
+    """So many CPU threads, None being PyTorch's choice: another number sums in another order, to other last bits."""
+    previous = torch.get_num_threads()
+    if n is not None:
+        torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(previous)
 
 
 def _run(trainer: Trainer, module: TrainingModule, checkpoint: Path | None) -> None:
