@@ -100,6 +100,21 @@ def summary(results: list[dict[str, Any]]) -> dict[str, Any]:
     return table
 
 
+def figures(args: argparse.Namespace, results: list[dict[str, Any]]) -> dict[str, Any]:
+    """What `--json` prints of one data set."""
+    return {
+        "data": results[0]["data"],
+        "preset": args.preset,
+        "overrides": args.overrides,
+        "seeds": args.seeds,
+        "threads": torch.get_num_threads(),
+        "machine": platform.processor() or platform.machine(),
+        "training_seconds": [round(r["training_seconds"], 1) for r in results],
+        "sampling_seconds": [round(r["sampling_seconds"], 2) for r in results],
+        "metrics": summary(results),
+    }
+
+
 def table(work: Path, published: Path | None) -> str:
     """Everything that is finished below `work` as a Markdown table, beside published figures (columns `dataset`,
     `fid_TimeVQVAE`, `cas_percent_TimeVQVAE`).
@@ -159,6 +174,7 @@ def main() -> None:
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--work", type=Path, help="folder for the runs; without it they are thrown away")
     parser.add_argument("--overwrite", action="store_true", help="do again what is finished in --work")
+    parser.add_argument("--json", action="store_true", help="print one JSON object for each set instead of a table")
     parser.add_argument("--table", action="store_true", help="only print what is finished in --work, as a table")
     parser.add_argument("--published", type=Path, help="of --table: CSV file of published figures to put beside")
     args = parser.parse_args()
@@ -172,11 +188,15 @@ def main() -> None:
         for name in args.data:
             data = datasets.load(name).with_test_split()
             cache = EncoderCache()
+            results = []
             for seed in args.seeds:
                 config = run_config.build(args.preset, overrides=args.overrides, seed=seed)
                 folder = work / data.name / f"seed{seed}"
-                result = one_seed(data, args.preset, config, folder, args.overwrite, cache)
-                print(json.dumps({**result, "threads": torch.get_num_threads(), "machine": platform.machine()}))
+                results.append(one_seed(data, args.preset, config, folder, args.overwrite, cache))
+            if args.json:
+                print(json.dumps(figures(args, results)), flush=True)
+        if not args.json:
+            print(table(work, args.published))
 
 
 if __name__ == "__main__":

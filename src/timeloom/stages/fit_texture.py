@@ -53,14 +53,12 @@ def choose_amount(tokenizer: Tokenizer, levels: list[Tensor], series: Tensor, *,
     Judged by the Frechet distance of their ROCKET features. A residual is not always noise: where series are smooth
     it is a shift or a blur, and noise in its place would be seen.
     """
-    for grid, level in zip(tokenizer.grids, levels, strict=True):
-        grid.texture.level.copy_(level)
     tokens = tokenizer.encode(series)
     encoder = Rocket(seed=seed).fit(series.numpy())
     real = encoder.encode(series.numpy())
 
     def distance(amount: float) -> float:
-        tokenizer.texture_amount.fill_(amount)
+        apply(tokenizer, levels, amount)
         generator = torch.Generator().manual_seed(seed)
         draws = [encoder.encode(tokenizer.decode(tokens, generator).numpy()) for _ in range(DRAWS if amount else 1)]
         return float(np.mean([frechet_distance(real, features) for features in draws]))
