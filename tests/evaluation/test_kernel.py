@@ -14,6 +14,7 @@ from timeloom.errors import InputError
 from timeloom.evaluation.measures.bootstrap import case_weights
 from timeloom.evaluation.measures.kernel import (
     TILE,
+    Discrepancy,
     kernel_distance,
     kernel_distance_replicates,
     mmd,
@@ -81,6 +82,17 @@ def test_the_order_of_rows_and_a_common_unit_do_not_matter(
     value = measure(real, synthetic)
     assert measure(real[::-1], synthetic[::-1]) == pytest.approx(value, rel=1e-9, abs=1e-9)
     assert measure(7 + 100 * real, 7 + 100 * synthetic) == pytest.approx(value, rel=1e-6, abs=1e-8)
+
+
+def test_one_real_set_serves_many_synthetic_ones() -> None:
+    real, sets = normal(12, 4, 0), (normal(9, 4, 1), normal(5, 4, 2, shift=1.0))
+    for of, measure, replicates in (
+        (Discrepancy.polynomial(real), kernel_distance, kernel_distance_replicates),
+        (Discrepancy.gaussian(real), mmd, mmd_replicates),
+    ):
+        for synthetic in sets:
+            assert of.value(synthetic) == measure(real, synthetic)
+            np.testing.assert_array_equal(of.replicates(synthetic, 4, 3), replicates(real, synthetic, 4, 3))
 
 
 def test_tiles_join_without_a_seam() -> None:

@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 
 from timeloom.errors import InputError
 from timeloom.evaluation.measures.bootstrap import bootstrap_interval
-from timeloom.evaluation.measures.copying import copy_share, nearest_distances
+from timeloom.evaluation.measures.copying import (
+    copy_share,
+    nearest_distances,
+    nearest_training,
+    nearest_training_of_each,
+)
 from timeloom.evaluation.measures.inception import inception_score
 from timeloom.evaluation.measures.tokens import perplexity, usage
 
@@ -125,6 +130,18 @@ def test_two_training_series_have_one_distance() -> None:
     assert copy_share(train, candidates) == 0.5
     with pytest.raises(InputError, match="train holds 1 series"):
         copy_share(train[:1], candidates)
+
+
+def test_several_sets_of_candidates_are_told_as_each_alone() -> None:
+    rng = np.random.default_rng(0)
+    train, sets = rng.standard_normal((20, 2, 6)), {"a": rng.standard_normal((7, 2, 6)), "b": np.zeros((3, 2, 6))}
+    found = nearest_training_of_each(train, sets)
+    assert list(found) == ["a", "b"]
+    for name, candidates in sets.items():
+        for part, alone in zip(found[name], nearest_training(train, candidates), strict=True):
+            np.testing.assert_array_equal(part, alone)
+    with pytest.raises(InputError, match=r"b has shape \(4,\); allowed: \(N, V\)"):
+        nearest_training_of_each(train[:, 0], {"a": train[:3, 0], "b": np.zeros(4)})
 
 
 def test_nearest_distances_equal_the_full_matrix_across_blocks() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +19,13 @@ from timeloom.progress import Progress, silent
 
 class Encoder(Protocol):
     """What an encoder can do, in the manner of scikit-learn."""
+
+    kind: ClassVar[str]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The arguments that make another encoder of the same settings, not fitted."""
+        ...
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None, *, progress: Progress = silent) -> Encoder:
         """Learn from series (N, C, T) and, where the encoder needs them, labels (N,); returns itself."""

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from timeloom.encoders.inputs import SeriesScaler, check_fitted
-from timeloom.encoders.storage import Arrays, StoredEncoder
+from timeloom.encoders.storage import TRAINING_THREADS, Arrays, StoredEncoder
 from timeloom.errors import InputError
 from timeloom.progress import Progress, silent
+from timeloom.threads import cpu_threads
 
 REPORT_EVERY = 10
 
@@ -120,7 +121,8 @@ class FCN(StoredEncoder):
         if len(self.classes_) < 2:
             raise InputError(f"y holds the one class {self.classes_[0]!r}; allowed: at least 2 classes")
         self._network = self._new_network(series.shape[1])
-        self._train(series, torch.from_numpy(codes.astype(np.int64)), progress)
+        with cpu_threads(TRAINING_THREADS):
+            self._train(series, torch.from_numpy(codes.astype(np.int64)), progress)
         return self
 
     def _new_network(self, n_channels: int) -> FCNNetwork:

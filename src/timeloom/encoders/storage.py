@@ -17,6 +17,10 @@ from timeloom.encoders.inputs import check_fitted
 from timeloom.errors import InputError
 
 Arrays = dict[str, NDArray[Any]]
+# Of every encoder's training, whatever the machine has: another number of threads sums in another order, and the same
+# seed would give another encoder. The batches are so small that more threads spend their time waiting for each other
+# (TS2Vec: 0.3 s a step with one thread, 0.7 s with two); cores are put to use by training several encoders at once.
+TRAINING_THREADS = 1
 
 
 class StoredEncoder(ABC):
@@ -27,6 +31,11 @@ class StoredEncoder(ABC):
     """
 
     kind: ClassVar[str]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The arguments that make another encoder of the same settings, not fitted."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     @abstractmethod
     def _state(self) -> tuple[dict[str, Any], Arrays]:
@@ -44,12 +53,11 @@ class StoredEncoder(ABC):
         """
         check_fitted(self)
         values, arrays = self._state()
-        settings = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
         folder = Path(folder)
         with replacing(folder / WEIGHTS) as temporary:
             save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary)
             digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
-        card = {"format": FORMAT, "kind": self.kind, "settings": settings, "state": values, "sha256": digest}
+        card = {"format": FORMAT, "kind": self.kind, "settings": self.settings, "state": values, "sha256": digest}
         write_json(folder / CARD, card)
 
     @classmethod

@@ -10,11 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from timeloom.data.scaling import Scaler
 from timeloom.encoders.inputs import check_fitted, check_series
-from timeloom.encoders.storage import Arrays, StoredEncoder
+from timeloom.encoders.storage import TRAINING_THREADS, Arrays, StoredEncoder
 from timeloom.encoders.ts2vec_network import TS2VecNetwork
 from timeloom.encoders.ts2vec_reading import Level, Mask, Reading, read
 from timeloom.encoders.ts2vec_training import default_steps, train, training_series
 from timeloom.progress import Progress, silent
+from timeloom.threads import cpu_threads
 
 
 class TS2Vec(StoredEncoder):
@@ -72,15 +73,16 @@ class TS2Vec(StoredEncoder):
         scaler = Scaler.fit(series) if self.standardise else Scaler(np.zeros(n_channels), np.ones(n_channels))
         prepared = torch.from_numpy(training_series(scaler.transform(series)))
         self._scaler = scaler
-        self._network = train(
-            self._new_network(n_channels),
-            prepared,
-            steps=default_steps(series.size) if self.steps is None else self.steps,
-            batch_size=self.batch_size,
-            lr=self.lr,
-            seed=self.seed,
-            progress=progress,
-        )
+        with cpu_threads(TRAINING_THREADS):
+            self._network = train(
+                self._new_network(n_channels),
+                prepared,
+                steps=default_steps(series.size) if self.steps is None else self.steps,
+                batch_size=self.batch_size,
+                lr=self.lr,
+                seed=self.seed,
+                progress=progress,
+            )
         return self
 
     def _new_network(self, n_channels: int) -> TS2VecNetwork:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from timeloom import __version__
 from timeloom.checkpoint import replacing
 from timeloom.encoders import Encoder, load_encoder
 from timeloom.errors import InputError
+from timeloom.evaluation.workers import Workers
 from timeloom.progress import Progress, silent
 
 FOLDER_VARIABLE = "TIMELOOM_CACHE"
@@ -46,16 +46,42 @@ class EncoderCache:
         self._outputs: dict[str, tuple[NDArray, ...]] = {}
 
     def fitted(
-        self, encoder: AnyEncoder, X: NDArray, y: NDArray | None = None, *, progress: Progress = silent
+        self,
+        encoder: AnyEncoder,
+        X: NDArray,
+        y: NDArray | None = None,
+        *,
+        workers: Workers | None = None,
+        progress: Progress = silent,
     ) -> AnyEncoder:
-        """`encoder.fit(X, y)`, or the one that was fitted so before. A damaged entry is fitted and written again."""
+        """`encoder.fit(X, y)`, or the one that was fitted so before. A damaged entry is fitted and written again.
+
+        With workers, one whose training was started there is waited for.
+        """
         key = _key(encoder, X, y)
-        if key not in self._kept:
-            self._kept[key] = self._read(key) or self._fit(key, encoder, X, y, progress)
+        if not self._holds(key):
+            # a copy: the caller's object may be fitted on other series next
+            self._kept[key] = (
+                copy.copy(encoder).fit(X, y, progress=progress)
+                if workers is None
+                else workers.train(key, encoder, X, y, progress)
+            )
+            self._write(key)
         found = self._kept[key]
         assert isinstance(found, type(encoder))
         self._keys[id(found)] = key
         return found
+
+    def start(self, encoder: Encoder, X: NDArray, y: NDArray | None, workers: Workers) -> None:
+        """Let workers train what `fitted` will be asked for with the same arguments, unless it is kept already."""
+        key = _key(encoder, X, y)
+        if not self._holds(key):
+            workers.start(key, encoder, X, y)
+
+    def _holds(self, key: str) -> bool:
+        if key not in self._kept and (found := self._read(key)) is not None:
+            self._kept[key] = found
+        return key in self._kept
 
     def outputs(
         self, encoder: Encoder, function: Callable[[NDArray], tuple[NDArray, ...]], X: NDArray
@@ -97,21 +123,17 @@ class EncoderCache:
         except InputError:
             return None
 
-    def _fit(self, key: str, encoder: Encoder, X: NDArray, y: NDArray | None, progress: Progress) -> Encoder:
-        # a copy: the caller's object may be fitted on other series next
-        fitted = copy.copy(encoder).fit(X, y, progress=progress)
+    def _write(self, key: str) -> None:
         if self._folder is not None:
             try:
-                fitted.save(self._folder / key)
+                self._kept[key].save(self._folder / key)
             except (SafetensorError, OSError):
                 # A full disk or a read-only home must not lose a report that needs no cache.
                 self._folder = None
-        return fitted
 
 
 def _key(encoder: Encoder, X: NDArray, y: NDArray | None) -> str:
     """Name of a fit: kind and settings of the encoder, version, series and labels."""
-    settings = {name: getattr(encoder, name) for name in inspect.signature(type(encoder)).parameters}
-    digest = hashlib.sha256(f"{__version__} {settings} {X.shape} {None if y is None else y.tolist()}".encode())
+    digest = hashlib.sha256(f"{__version__} {encoder.settings} {X.shape} {None if y is None else y.tolist()}".encode())
     digest.update(np.ascontiguousarray(X).data)
-    return f"{type(encoder).__name__.lower()}-{digest.hexdigest()[:24]}"
+    return f"{encoder.kind}-{digest.hexdigest()[:24]}"

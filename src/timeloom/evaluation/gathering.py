@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
@@ -13,7 +13,8 @@ from timeloom.encoders.inputs import SeriesScaler
 from timeloom.errors import InputError
 from timeloom.evaluation.cache import EncoderCache
 from timeloom.evaluation.evidence import Absent, Predictions, RealData, TokenViews, Views
-from timeloom.evaluation.measures.copying import NearestTraining, nearest_training
+from timeloom.evaluation.measures.copying import NearestTraining, nearest_training_of_each
+from timeloom.evaluation.workers import Workers
 from timeloom.progress import Progress, silent
 
 NO_LABELS = Absent("the data has no labels")
@@ -33,6 +34,7 @@ class Evidence:
         fcn_steps: optimisation steps of every FCN; None takes the FCN's own choice.
         ts2vec_steps: the same of TS2Vec.
         cache: keeps fitted encoders.
+        workers: train those that `start` asks for; None trains each here when it is wanted.
         progress: told about each training.
     """
 
@@ -47,6 +49,7 @@ class Evidence:
         fcn_steps: int | None = None,
         ts2vec_steps: int | None = None,
         cache: EncoderCache | None = None,
+        workers: Workers | None = None,
         progress: Progress = silent,
     ) -> None:
         self.real, self.y_synthetic, self.seeds = real, y_synthetic, seeds
@@ -54,8 +57,23 @@ class Evidence:
         self.series = Views.draw(real.X_test, real.X_train, X_synthetic, seeds.start)
         self._fcn_steps, self._ts2vec_steps = fcn_steps, ts2vec_steps
         self._cache = EncoderCache() if cache is None else cache
+        self._workers = workers
         self._progress = progress
         self._kept: dict[Callable[[Evidence], Any], Any] = {}
+
+    def start(self, parts: Collection[str]) -> None:
+        """Have the workers train the encoders that these parts will ask for, TS2Vec, which takes longest, first."""
+        if self._workers is None:
+            return
+        asked: list[tuple[Encoder, NDArray, NDArray | None]] = []
+        if "ts2vec" in parts:
+            asked += [(self._ts2vec(seed), self.real.X_train, None) for seed in self.seeds]
+        if "fcn_features" in parts or "predictions" in parts:
+            asked += self._classifiers("real", self.seeds)
+        if "predictions" in parts and self.real.y_test is not None:
+            asked += [*self._classifiers("synthetic", [self.seed]), *self._classifiers("memorised", [self.seed])]
+        for encoder, X, y in asked:
+            self._cache.start(encoder, X, y, self._workers)
 
     def once(self, function: Callable[[Evidence], Result]) -> Result:
         """`function(self)`, kept for the metrics that share it."""
@@ -82,11 +100,8 @@ class Evidence:
     @cached_property
     def fcns(self) -> list[FCN] | Absent:
         """Classifiers trained on the real training split, one a seed."""
-        if self.real.y_train is None:
-            return NO_LABELS
-        if len(set(self.real.y_train.tolist())) < 2:
-            return Absent("the training split holds a single class")
-        return [self._fcn(self.real.X_train, self.real.y_train, "real", seed) for seed in self.seeds]
+        found = self._labelled("real")
+        return found if isinstance(found, Absent) else [self._classifier("real", *found, seed) for seed in self.seeds]
 
     @cached_property
     def _fcn_outputs(self) -> tuple[tuple[Views, Views], ...] | Absent:
@@ -125,7 +140,7 @@ class Evidence:
     @cached_property
     def ts2vec(self) -> tuple[Views, ...]:
         """Features (N, 320) of TS2Vec trained on the real training split, one entry a seed."""
-        return tuple(self._encoded(TS2Vec(steps=self._ts2vec_steps, seed=seed)) for seed in self.seeds)
+        return tuple(self._encoded(self._ts2vec(seed)) for seed in self.seeds)
 
     @cached_property
     def catch22(self) -> Views | Absent:
@@ -159,43 +174,65 @@ class Evidence:
     @cached_property
     def nearest(self) -> dict[str, NearestTraining]:
         """The training series nearest to each synthetic, test and memorised series."""
-        return {name: nearest_training(self.flat.train, rows) for name, rows in self.candidates.items()}
+        return nearest_training_of_each(self.flat.train, self.candidates)
 
     @cached_property
     def predictions(self) -> Predictions | Absent:
         """What FCNs trained on each set (first seed) say of the real test split."""
         if isinstance(self.fcns, Absent):
             return self.fcns
-        if self.real.y_test is None or self.real.y_train is None:
+        if self.real.y_test is None:
             return Absent("the real test split has no labels")
-        X_train, y_train, rows = self.real.X_train, self.real.y_train, self.series.memoriser_rows
         return Predictions(
             truth=self.real.y_test,
             train=self._answers(self.fcns[0]),
-            synthetic=self._predicted(self.series.synthetic, self.y_synthetic, "synthetic"),
-            memoriser=self._predicted(X_train[rows], y_train[rows], "memorised"),
+            synthetic=self._predicted("synthetic"),
+            memoriser=self._predicted("memorised"),
         )
 
-    def _predicted(self, X: NDArray, y: NDArray | None, name: str) -> NDArray | Absent:
+    def _predicted(self, name: str) -> NDArray | Absent:
+        found = self._labelled(name)
+        return found if isinstance(found, Absent) else self._answers(self._classifier(name, *found, self.seed))
+
+    def _labelled(self, name: str) -> tuple[NDArray, NDArray] | Absent:
+        """What the classifier of this name learns from: the real, the synthetic or the memorised series."""
+        X, y = self.real.X_train, self.real.y_train
+        if name == "real":
+            if y is None:
+                return NO_LABELS
+            return Absent("the training split holds a single class") if _single(y) else (X, y)
+        if name == "synthetic":
+            X, y = self.series.synthetic, self.y_synthetic
+        elif y is not None:
+            X, y = X[self.series.memoriser_rows], y[self.series.memoriser_rows]
         if y is None:
             return Absent(f"the {name} series have no labels")
-        if len(set(y.tolist())) < 2:
-            return Absent(f"the {name} series hold a single class, {y[0]}")
-        return self._answers(self._fcn(X, y, name, self.seed))
+        return Absent(f"the {name} series hold a single class, {y[0]}") if _single(y) else (X, y)
 
     def _answers(self, fcn: FCN) -> NDArray:
         """Labels that a classifier gives to the test series."""
         _, probabilities = self._cache.outputs(fcn, fcn.encode_and_classify, self.series.test)
         return fcn.classes_[probabilities.argmax(axis=1)]
 
-    def _fcn(self, X: NDArray, y: NDArray, name: str, seed: int) -> FCN:
-        return self._cache.fitted(
-            FCN(steps=self._fcn_steps, seed=seed), X, y, progress=self._named(f"FCN on {name}", seed)
-        )
+    def _classifiers(self, name: str, seeds: Sequence[int]) -> list[tuple[Encoder, NDArray, NDArray | None]]:
+        """Classifiers to be trained, one a seed, with their series and labels; none where there can be none."""
+        found = self._labelled(name)
+        return [] if isinstance(found, Absent) else [(self._fcn(seed), *found) for seed in seeds]
+
+    def _classifier(self, name: str, X: NDArray, y: NDArray, seed: int) -> FCN:
+        progress = self._named(f"FCN on {name}", seed)
+        return self._cache.fitted(self._fcn(seed), X, y, workers=self._workers, progress=progress)
+
+    def _fcn(self, seed: int) -> FCN:
+        return FCN(steps=self._fcn_steps, seed=seed)
+
+    def _ts2vec(self, seed: int) -> TS2Vec:
+        return TS2Vec(steps=self._ts2vec_steps, seed=seed)
 
     def _encoded(self, encoder: Encoder) -> Views:
         name, seed = type(encoder).__name__, getattr(encoder, "seed", self.seed)
-        fitted = self._cache.fitted(encoder, self.real.X_train, progress=self._named(name, seed))
+        progress = self._named(name, seed)
+        fitted = self._cache.fitted(encoder, self.real.X_train, workers=self._workers, progress=progress)
 
         def encode(X: NDArray) -> tuple[NDArray, ...]:
             return (fitted.encode(X),)
@@ -220,3 +257,7 @@ class Evidence:
             self._progress(title, done, total, note)
 
         return report
+
+
+def _single(y: NDArray) -> bool:
+    return len(set(y.tolist())) < 2

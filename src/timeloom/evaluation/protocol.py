@@ -24,12 +24,16 @@ from timeloom.evaluation.metrics import METRICS
 from timeloom.evaluation.report import Report
 from timeloom.evaluation.results import Measure
 from timeloom.evaluation.verdict import judge
+from timeloom.evaluation.workers import Workers, paying_workers
 from timeloom.progress import Progress, silent
+from timeloom.threads import cpu_threads
 
 ProtocolName = Literal["honest", "ucr"]
 # what TimeVQVAE's authors report (Lee et al. 2023, section 5.1 and appendix), and the reconstruction that explains it
 UCR_METRICS = ("fid_fcn", "inception_score", "cas", "recon_fid_fcn")
 UCR_LEAST, CAS_LEAST = 256, 1000
+# parts of the evidence that wait for encoders to be trained, in the order in which they are
+TRAINED = ("ts2vec", "fcn_features", "predictions")
 FEATURE_WIDTHS = {"fid_fcn": "fcn_features", "fid_rocket": "rocket", "context_fid": "ts2vec", "fid_catch22": "catch22"}
 
 
@@ -44,6 +48,9 @@ class Settings:
         seed: of the encoders (`seed`, `seed + 1`, ...), the kernels, the memoriser and the bootstrap.
         fcn_steps: optimisation steps of every FCN; None takes `default_steps` of the series it is trained on.
         ts2vec_steps: the same of TS2Vec.
+        workers: processes that train encoders beside this one, no more than there are cores; 0 trains them in this
+            process; None takes one for each core, or 0 where there is one core or a number of steps is set. The
+            figures are the same.
     """
 
     protocol: ProtocolName = "honest"
@@ -52,6 +59,12 @@ class Settings:
     seed: int = 0
     fcn_steps: int | None = None
     ts2vec_steps: int | None = None
+    workers: int | None = None
+
+    @property
+    def processes(self) -> int:
+        """How many encoders train at once beside this process: so many as pay."""
+        return paying_workers(self.fcn_steps, self.ts2vec_steps) if self.workers is None else self.workers
 
 
 def evaluate_arrays(
@@ -86,6 +99,8 @@ def evaluate_arrays(
     chosen = chosen_metrics(settings.metrics, known, settings.protocol)
     if settings.n_seeds < 1:
         raise InputError(f"seeds is {settings.n_seeds}; allowed: at least 1")
+    if settings.processes < 0:
+        raise InputError(f"workers is {settings.workers}; allowed: at least 0, or None")
     real = _check_real(real)
     synthetic = _check_split("X_synthetic", X_synthetic, real.X_train.shape[1:])
     labels = _check_synthetic_labels(y_synthetic, len(synthetic), real.y_train)
@@ -108,22 +123,21 @@ def evaluate_arrays(
             fcn_steps=settings.fcn_steps,
             ts2vec_steps=settings.ts2vec_steps,
             cache=cache,
+            workers=workers,
             progress=progress,
         )
 
     cache = EncoderCache() if cache is None else cache
-    evidence = evidence_of(near)
-    of_metric = {"cas": evidence if len(near) == len(far) else evidence_of(far)}
-    seconds: dict[str, float] = {}
-    measures: dict[str, Measure] = {}
-    for name in chosen:
-        for part in METRICS[name].parts:
-            with timed(seconds, part):
-                getattr(of_metric.get(name, evidence), part)
-    for done, name in enumerate(chosen, start=1):
-        with timed(seconds, name):
-            measures[name] = METRICS[name].compute(of_metric.get(name, evidence))
-        progress("measures", done, len(chosen), name)
+    with Workers(settings.processes) as workers:
+        evidence = evidence_of(near)
+        of_metric = dict.fromkeys(chosen, evidence)
+        if "cas" in chosen and len(near) < len(far):
+            of_metric["cas"] = evidence_of(far)
+        for of in dict.fromkeys(of_metric.values()):
+            of.start({part for name in chosen if of_metric[name] is of for part in METRICS[name].parts})
+        # more threads than cores are left would wait for each other
+        with cpu_threads(workers.spare_cores):
+            measures, seconds = _measured(of_metric, progress)
     return Report(
         protocol=settings.protocol,
         metrics=measures,
@@ -137,6 +151,27 @@ def evaluate_arrays(
         data=names[0],
         synthetic=names[1],
     )
+
+
+def _measured(of_metric: dict[str, Evidence], progress: Progress) -> tuple[dict[str, Measure], dict[str, float]]:
+    """Measures by name, in the order given, and the seconds that each and each part took.
+
+    What waits for no training is measured first, then what waits for the first ones.
+    """
+
+    def readiness(name: str) -> int:
+        return max((TRAINED.index(part) + 1 for part in METRICS[name].parts if part in TRAINED), default=0)
+
+    seconds: dict[str, float] = {}
+    found: dict[str, Measure] = {}
+    for done, name in enumerate(sorted(of_metric, key=readiness), start=1):
+        for part in METRICS[name].parts:
+            with timed(seconds, part):
+                getattr(of_metric[name], part)
+        with timed(seconds, name):
+            found[name] = METRICS[name].compute(of_metric[name])
+        progress("measures", done, len(of_metric), name)
+    return {name: found[name] for name in of_metric}, seconds
 
 
 def chosen_metrics(metrics: Sequence[str] | None, known: Sequence[str], protocol: str) -> list[str]:

@@ -17,6 +17,7 @@ from timeloom.evaluation.measures.series import correlational_score
 from timeloom.evaluation.protocol import chosen_metrics, timed, versions
 from timeloom.evaluation.report import Report
 from timeloom.evaluation.results import Interval, Measure
+from timeloom.evaluation.workers import Workers, paying_workers
 from timeloom.progress import Progress, silent
 
 WINDOW_METRICS = ("context_fid", "discriminative_gru", "predictive_gru", "correlational_score")
@@ -34,6 +35,7 @@ def evaluate_windows(
     names: tuple[str, str] = ("real", "synthetic"),
     iterations: tuple[int, int] = (2000, 5000),
     ts2vec_steps: int | None = None,
+    workers: int | None = None,
     progress: Progress = silent,
 ) -> Report:
     """Score synthetic windows (M, C, T) against all real ones (N, C, T) as the field's tables do.
@@ -54,6 +56,7 @@ def evaluate_windows(
         names: of the data and of the synthetic windows.
         iterations: of the discriminative and of the predictive GRU; the protocol's are 2000 and 5000.
         ts2vec_steps: of TS2Vec; None takes the published rule.
+        workers: processes that train TS2Vec beside this one; None and the figures as in `Settings`.
         progress: told about each training.
 
     Raises:
@@ -62,25 +65,31 @@ def evaluate_windows(
     chosen = chosen_metrics(metrics, WINDOW_METRICS, "windows")
     if n_seeds < 1:
         raise InputError(f"seeds is {n_seeds}; allowed: at least 1")
+    if workers is not None and workers < 0:
+        raise InputError(f"workers is {workers}; allowed: at least 0, or None")
     scaled_real, scaled_synthetic = _scaled(real, synthetic)
     again = np.random.default_rng(seed).integers(0, len(scaled_real), size=len(scaled_synthetic))
     cache = EncoderCache() if cache is None else cache
-    scores = _scores(cache, iterations, ts2vec_steps)
     seconds: dict[str, float] = {}
     measures: dict[str, Measure] = {}
-    for done, name in enumerate(chosen, start=1):
-        if name == "correlational_score" and real.shape[1] < 2:
-            measures[name] = Measure(None, None, None, None, "lower", "the series have one channel")
+    repeats = range(seed, seed + n_seeds)
+    with Workers(paying_workers(ts2vec_steps) if workers is None else workers) as trainers:
+        if "context_fid" in chosen:
+            for s in repeats:
+                cache.start(_ts2vec(ts2vec_steps, s), scaled_real, None, trainers)
+        scores = _scores(cache, trainers, iterations, ts2vec_steps)
+        for done, name in enumerate(chosen, start=1):
+            if name == "correlational_score" and real.shape[1] < 2:
+                measures[name] = Measure(None, None, None, None, "lower", "the series have one channel")
+                progress("measures", done, len(chosen), name)
+                continue
+            with timed(seconds, name):
+                found = [scores[name](scaled_real, scaled_synthetic, s, progress) for s in repeats]
+                floor = [scores[name](scaled_real, scaled_real[again], s, progress) for s in repeats]
+                value, ci95 = _mean(found)
+                of_floor, floor_ci95 = _mean(floor)
+                measures[name] = Measure(value, of_floor, of_floor, ci95, "lower", None, floor_ci95)
             progress("measures", done, len(chosen), name)
-            continue
-        with timed(seconds, name):
-            repeats = range(seed, seed + n_seeds)
-            found = [scores[name](scaled_real, scaled_synthetic, s, progress) for s in repeats]
-            floor = [scores[name](scaled_real, scaled_real[again], s, progress) for s in repeats]
-            value, ci95 = _mean(found)
-            of_floor, floor_ci95 = _mean(floor)
-            measures[name] = Measure(value, of_floor, of_floor, ci95, "lower", None, floor_ci95)
-        progress("measures", done, len(chosen), name)
     return Report(
         protocol="windows",
         metrics=measures,
@@ -117,10 +126,15 @@ def _scaled(real: NDArray, synthetic: NDArray) -> tuple[NDArray, NDArray]:
     return ((real - low) / width).astype(np.float32), ((synthetic - low) / width).astype(np.float32)
 
 
-def _scores(cache: EncoderCache, iterations: tuple[int, int], ts2vec_steps: int | None) -> dict[str, Score]:
+def _ts2vec(steps: int | None, seed: int) -> TS2Vec:
+    return TS2Vec(standardise=False, steps=steps, seed=seed)
+
+
+def _scores(
+    cache: EncoderCache, workers: Workers, iterations: tuple[int, int], ts2vec_steps: int | None
+) -> dict[str, Score]:
     def context_fid(real: NDArray, other: NDArray, seed: int, progress: Progress) -> float:
-        encoder = TS2Vec(standardise=False, steps=ts2vec_steps, seed=seed)
-        fitted = cache.fitted(encoder, real, progress=progress)
+        fitted = cache.fitted(_ts2vec(ts2vec_steps, seed), real, workers=workers, progress=progress)
         return frechet_distance(fitted.encode(real), fitted.encode(other))
 
     def discriminative(real: NDArray, other: NDArray, seed: int, progress: Progress) -> float:

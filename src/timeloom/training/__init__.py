@@ -1,8 +1,9 @@
 """The glue to the training engine: batches, seeds, averages, checkpoints. It knows no model by name."""
 
+from timeloom.threads import cpu_threads
 from timeloom.training.batches import Batch, StepBatches, step_seed
 from timeloom.training.config import OptimConfig, TrainerConfig
-from timeloom.training.fit import FitResult, cpu_threads, fit
+from timeloom.training.fit import FitResult, fit
 from timeloom.training.task import Judging, Task, combine
 
 __all__ = [

@@ -10,8 +10,6 @@ from __future__ import annotations
 import os
 import signal
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +19,7 @@ from torch import Tensor
 
 from timeloom.errors import InputError
 from timeloom.progress import Progress, silent
+from timeloom.threads import cpu_threads
 from timeloom.training.batches import Batch
 from timeloom.training.config import OptimConfig, TrainerConfig
 from timeloom.training.task import Judging, Task
@@ -112,18 +111,6 @@ def fit(
         last.unlink()
         raise InputError(f"{stage}: training diverged, its loss is not finite; lower {stage}_training.lr = {optim.lr}")
     return result
-
-
-@contextmanager
-def cpu_threads(n: int | None) -> Iterator[None]:
-    """So many CPU threads, None being PyTorch's choice: another number sums in another order, to other last bits."""
-    previous = torch.get_num_threads()
-    if n is not None:
-        torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(previous)
 
 
 def _run(trainer: Trainer, module: TrainingModule, checkpoint: Path | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -67,19 +68,32 @@ def nearest_training(train: ArrayLike, candidates: ArrayLike) -> NearestTraining
     Raises:
         InputError: fewer than 2 training series, or candidates of other channels or length.
     """
+    return nearest_training_of_each(train, {"candidates": candidates})["candidates"]
+
+
+def nearest_training_of_each(train: ArrayLike, candidates: Mapping[str, ArrayLike]) -> dict[str, NearestTraining]:
+    """`nearest_training` of several sets of candidates by name; their one threshold is found once.
+
+    Raises:
+        InputError: as `nearest_training`.
+    """
     if np.ndim(train) == 2:
-        reference, rows = check_rows(train, "train"), check_rows(candidates, "candidates")
-        check_widths(rows, reference)
+        reference = check_rows(train, "train")
+        rows = {name: check_rows(part, name) for name, part in candidates.items()}
+        for part in rows.values():
+            check_widths(part, reference)
     else:
         scaler = SeriesScaler.fit(train)
-        reference, rows = _flat(scaler, train), _flat(scaler, candidates)
+        reference, rows = _flat(scaler, train), {name: _flat(scaler, part) for name, part in candidates.items()}
     if len(reference) < 2:
         raise InputError(f"train holds {len(reference)} series; allowed: at least 2, to know how far apart they lie")
     threshold = np.quantile(nearest_distances(reference, reference, leave_self_out=True), CLOSE_QUANTILE)
     # A copy that was stored and read again may be off by a rounding, and must not escape by that.
-    rounding = 1e-5 * np.sqrt(reference.shape[1])
-    row, distance = nearest_rows(rows, reference)
-    return NearestTraining(row[:, 0], distance[:, 0], float(threshold + rounding))
+    threshold += 1e-5 * np.sqrt(reference.shape[1])
+    nearest = {name: nearest_rows(part, reference) for name, part in rows.items()}
+    return {
+        name: NearestTraining(row[:, 0], distance[:, 0], float(threshold)) for name, (row, distance) in nearest.items()
+    }
 
 
 def nearest_distances(candidates: Floats, reference: Floats, *, leave_self_out: bool = False) -> NDArray[np.float64]:

@@ -33,6 +33,7 @@ def discriminative_cases(real: ArrayLike, synthetic: ArrayLike, seed: int = 0, n
             parts.
     """
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     sets = [rows.astype(np.float64) for rows in check_pair(real, synthetic)]
     if n_folds < 2:
@@ -47,7 +48,9 @@ def discriminative_cases(real: ArrayLike, synthetic: ArrayLike, seed: int = 0, n
         held_out = folds == fold
         centre, spread = features[~held_out].mean(axis=0), features[~held_out].std(axis=0)
         standardised = (features - centre) / np.where(spread > 1e-12 * np.abs(centre), spread, 1.0)
-        classifier = LogisticRegression(C=PENALTY_C, max_iter=5000).fit(standardised[~held_out], is_real[~held_out])
+        # its many small products take two threads twice as long as one: they wait for each other
+        with threadpool_limits(1, user_api="blas"):
+            classifier = LogisticRegression(C=PENALTY_C, max_iter=5000).fit(standardised[~held_out], is_real[~held_out])
         correct[held_out] = classifier.predict(standardised[held_out]) == is_real[held_out]
     return correct
 

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from timeloom.evaluation.measures.bootstrap import case_weights
-from timeloom.evaluation.measures.inputs import Floats, check_pair, column_means, float_blocks, squared_distances
+from timeloom.evaluation.measures.inputs import (
+    Floats,
+    check_features,
+    check_pair,
+    column_means,
+    float_blocks,
+    squared_distances,
+)
 
 TILE = 2048
 BANDWIDTH_ROWS = 2000
@@ -30,8 +39,7 @@ def kernel_distance(real: ArrayLike, synthetic: ArrayLike) -> float:
     Raises:
         InputError: not (N, D) with N at least 2, not finite, or of different widths.
     """
-    left, right = check_pair(real, synthetic)
-    return float(_discrepancies(_polynomial(left), left, right, np.ones((1, len(right))))[0])
+    return Discrepancy.polynomial(real).value(synthetic)
 
 
 def kernel_distance_replicates(real: ArrayLike, synthetic: ArrayLike, n_boot: int, seed: int) -> NDArray[np.float64]:
@@ -43,8 +51,7 @@ def kernel_distance_replicates(real: ArrayLike, synthetic: ArrayLike, n_boot: in
     Raises:
         InputError: as `kernel_distance`.
     """
-    left, right = check_pair(real, synthetic)
-    return _discrepancies(_polynomial(left), left, right, _redrawn(len(right), n_boot, seed))
+    return Discrepancy.polynomial(real).replicates(synthetic, n_boot, seed)
 
 
 def mmd(real: ArrayLike, synthetic: ArrayLike) -> float:
@@ -62,8 +69,7 @@ def mmd(real: ArrayLike, synthetic: ArrayLike) -> float:
     Raises:
         InputError: not (N, D) with N at least 2, not finite, or of different widths.
     """
-    left, right = check_pair(real, synthetic)
-    return float(_discrepancies(_gaussian(left), left, right, np.ones((1, len(right))))[0])
+    return Discrepancy.gaussian(real).value(synthetic)
 
 
 def mmd_replicates(real: ArrayLike, synthetic: ArrayLike, n_boot: int, seed: int) -> NDArray[np.float64]:
@@ -74,8 +80,52 @@ def mmd_replicates(real: ArrayLike, synthetic: ArrayLike, n_boot: int, seed: int
     Raises:
         InputError: as `mmd`.
     """
-    left, right = check_pair(real, synthetic)
-    return _discrepancies(_gaussian(left), left, right, _redrawn(len(right), n_boot, seed))
+    return Discrepancy.gaussian(real).replicates(synthetic, n_boot, seed)
+
+
+class Discrepancy:
+    """Squared discrepancy of one real set (N, D) to any number of others; what is among real rows is summed once."""
+
+    def __init__(self, kernel: Kernel, real: Floats) -> None:
+        self._kernel, self._real = kernel, real
+
+    @classmethod
+    def polynomial(cls, real: ArrayLike) -> Self:
+        """With the kernel of `kernel_distance`."""
+        rows = check_features(real, "real")
+        return cls(_polynomial(rows), rows)
+
+    @classmethod
+    def gaussian(cls, real: ArrayLike) -> Self:
+        """With the kernel of `mmd`."""
+        rows = check_features(real, "real")
+        return cls(_gaussian(rows), rows)
+
+    def value(self, synthetic: ArrayLike) -> float:
+        """The discrepancy to synthetic features (M, D)."""
+        rows = check_pair(self._real, synthetic)[1]
+        return float(self._weighted(rows, np.ones((1, len(rows))))[0])
+
+    def replicates(self, synthetic: ArrayLike, n_boot: int, seed: int) -> NDArray[np.float64]:
+        """Discrepancies (n_boot,) to synthetic features drawn again with replacement."""
+        rows = check_pair(self._real, synthetic)[1]
+        return self._weighted(rows, _redrawn(len(rows), n_boot, seed))
+
+    def _weighted(self, synthetic: Floats, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Discrepancies (R,) for the counts (R, M) at which each synthetic row is taken."""
+        n = weights.sum(axis=1)
+        # Of the n^2 weighted pairs those of one row with itself or its own repetitions do not count.
+        within = _pair_sums(self._kernel, synthetic, weights) / (n**2 - (weights**2).sum(axis=1))
+        across = np.zeros(len(weights))
+        for place, rows in float_blocks(synthetic, TILE):
+            to_real = sum(self._kernel(rows, others).sum(axis=1) for _, others in float_blocks(self._real, TILE))
+            across += weights[:, place] @ to_real
+        return self._within_real + within - 2.0 * across / (n * len(self._real))
+
+    @cached_property
+    def _within_real(self) -> float:
+        n = len(self._real)
+        return float(_pair_sums(self._kernel, self._real, np.ones((1, n)))[0] / (n * (n - 1)))
 
 
 def _polynomial(real: Floats) -> Kernel:
@@ -119,21 +169,6 @@ def _redrawn(n: int, n_boot: int, seed: int) -> NDArray[np.float64]:
     weights = case_weights(n, n_boot, seed)
     weights[weights.max(axis=1) == n] = 1.0
     return weights
-
-
-def _discrepancies(
-    kernel: Kernel, real: Floats, synthetic: Floats, weights: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Squared discrepancies (R,) for the counts (R, M) at which each synthetic row is taken."""
-    n = weights.sum(axis=1)
-    within_real = _pair_sums(kernel, real, np.ones((1, len(real))))[0] / (len(real) * (len(real) - 1))
-    # Of the n^2 weighted pairs those of one row with itself or its own repetitions do not count.
-    within = _pair_sums(kernel, synthetic, weights) / (n**2 - (weights**2).sum(axis=1))
-    across = np.zeros(len(weights))
-    for place, rows in float_blocks(synthetic, TILE):
-        to_real = sum(kernel(rows, others).sum(axis=1) for _, others in float_blocks(real, TILE))
-        across += weights[:, place] @ to_real
-    return within_real + within - 2.0 * across / (n * len(real))
 
 
 def _pair_sums(kernel: Kernel, features: Floats, weights: NDArray[np.float64]) -> NDArray[np.float64]:

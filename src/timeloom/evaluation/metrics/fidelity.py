@@ -14,7 +14,7 @@ from timeloom.evaluation.measures.bootstrap import centred_interval, redrawn
 from timeloom.evaluation.measures.discriminative import discriminative_cases, discriminative_score
 from timeloom.evaluation.measures.frechet import frechet_distance, frechet_replicates
 from timeloom.evaluation.measures.inception import inception_score
-from timeloom.evaluation.measures.kernel import kernel_distance, kernel_distance_replicates, mmd, mmd_replicates
+from timeloom.evaluation.measures.kernel import Discrepancy
 from timeloom.evaluation.measures.manifold import ManifoldScores, manifold_scores
 from timeloom.evaluation.measures.series import SUMMARIES, correlational_score, summary_distance, summary_replicates
 from timeloom.evaluation.measures.sliced import sliced_wasserstein, sliced_wasserstein_replicates
@@ -99,13 +99,13 @@ def fid_tokenizer(evidence: Evidence) -> Measure:
 def kernel_distance_rocket(evidence: Evidence) -> Measure:
     """Kernel distance (KID) on ROCKET features: like FID, without a bell shape; 0 is best, below 0 is chance."""
     views = capped(evidence.rocket, evidence.seed)
-    return distance_measure([views], kernel_distance, kernel_distance_replicates, evidence, N_BOOT_SLOW)
+    return _discrepancy(Discrepancy.polynomial(views.test), views, evidence)
 
 
 def mmd_ts2vec(evidence: Evidence) -> Measure:
     """Kernel two-sample distance (MMD) on TS2Vec features: any difference counts; 0 is best, below 0 is chance."""
-    views = [capped(evidence.ts2vec[0], evidence.seed)]
-    return distance_measure(views, mmd, mmd_replicates, evidence, N_BOOT_SLOW)
+    views = capped(evidence.ts2vec[0], evidence.seed)
+    return _discrepancy(Discrepancy.gaussian(views.test), views, evidence)
 
 
 def sliced_wasserstein_distance(evidence: Evidence) -> Measure:
@@ -196,6 +196,16 @@ def correlational(evidence: Evidence) -> Measure:
 
 def _frechet(seeds: tuple[Views, ...] | list[Views], evidence: Evidence) -> Measure:
     return distance_measure(seeds, frechet_distance, frechet_replicates, evidence, N_BOOT_SLOW)
+
+
+def _discrepancy(to_test: Discrepancy, views: Views, evidence: Evidence) -> Measure:
+    return distance_measure(
+        [views],
+        lambda _, other: to_test.value(other),
+        lambda _, other, n_boot, seed: to_test.replicates(other, n_boot, seed),
+        evidence,
+        N_BOOT_SLOW,
+    )
 
 
 def manifolds(evidence: Evidence) -> dict[str, ManifoldScores] | Absent:
