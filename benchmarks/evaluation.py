@@ -126,7 +126,7 @@ def faults(args: argparse.Namespace) -> dict[str, Any]:
         report = evaluate_arrays(
             real,
             *spoil(real, X, y, np.random.default_rng(args.seed)),
-            settings=Settings(n_seeds=1, seed=args.seed),
+            settings=Settings(n_seeds=1, seed=args.seed, metrics=args.metrics),
             cache=cache,
             progress=RichProgress(),
         )
@@ -241,7 +241,7 @@ def main() -> None:
         command.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
         command.add_argument("--sizes", type=int, nargs=3, default=[500, 500, 500], help="train, test, further")
         command.add_argument("--draws", type=int, default=20)
-        command.add_argument("--metrics", nargs="+", help="of halves: only these")
+        command.add_argument("--metrics", nargs="+", help="of faults and halves: only these")
         command.add_argument("--window", type=int, default=24)
         command.add_argument("--n", type=int, default=1000, help="synthetic series")
         command.add_argument("--length", type=int, default=128)

@@ -82,7 +82,7 @@ def copies(model: Prior, series: np.ndarray, seed: int = 0) -> list[float]:
     """The share of near copies among the same samples as each unguided candidate is judged by."""
     shares = []
     labels = torch.from_numpy(proportional_labels(np.zeros(len(series), dtype=np.int64), choose_decoding.N_SAMPLES))
-    for candidate in choose_decoding.CANDIDATES[:6]:
+    for candidate in choose_decoding.CANDIDATES[:5]:
         generator = torch.Generator().manual_seed(seed)
         settings = SETTINGS.model_copy(update=candidate.model_dump())
         made = [
@@ -125,17 +125,17 @@ def test_candidates_that_copy_are_out_even_if_they_are_nearest(bias: float) -> N
 
 def test_where_all_candidates_copy_one_is_chosen_all_the_same() -> None:
     model, series = prior(50.0), around_the_liked_one()
-    assert copies(model, series) == [1.0] * 6
-    assert chosen(model, series)[0] in choose_decoding.CANDIDATES[:6]
+    assert copies(model, series) == [1.0] * 5
+    assert chosen(model, series)[0] in choose_decoding.CANDIDATES[:5]
 
 
-@pytest.mark.parametrize(("n_classes", "label_drop", "expected"), [(0, 0.1, 6), (1, 0.1, 6), (2, 0.0, 6), (2, 0.1, 8)])
+@pytest.mark.parametrize(("n_classes", "label_drop", "expected"), [(0, 0.1, 5), (1, 0.1, 5), (2, 0.0, 5), (2, 0.1, 10)])
 def test_guidance_is_tried_where_there_are_classes_to_guide_to(
     n_classes: int, label_drop: float, expected: int
 ) -> None:
     found, _, heard = chosen(prior(1.0, n_classes, label_drop), around_the_liked_one())
     assert len(heard) == expected
-    assert expected == 8 or found.guidance_scale == 1
+    assert expected == 10 or found.guidance_scale == 1
 
 
 def test_with_classes_a_trained_classifier_is_the_judge() -> None:
@@ -153,7 +153,7 @@ def test_with_classes_a_trained_classifier_is_the_judge() -> None:
     assert found in choose_decoding.CANDIDATES
     assert distance > 0
     assert len(set(told)) > 1  # the classifier's training is heard as well
-    assert told.count("decoding") == 8
+    assert told.count("decoding") == 10
 
 
 def test_the_largest_seed_is_allowed() -> None:
@@ -175,6 +175,6 @@ def test_the_stage_keeps_the_choice_in_its_card_and_its_record(tmp_path: Path) -
     assert Prior.from_pretrained(tmp_path / "prior").decoding == Decoding()
     record = run(training=config.prior_training.model_copy(update={"choose_decoding": True}))
     kept = Prior.from_pretrained(tmp_path / "prior").decoding
-    assert kept in choose_decoding.CANDIDATES[:6]
+    assert kept in choose_decoding.CANDIDATES[:5]
     assert kept.model_dump().items() <= record.items()
     assert record["decoding_distance"] > 0

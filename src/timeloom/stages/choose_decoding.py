@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from timeloom.data import proportional_labels
@@ -16,16 +17,18 @@ from timeloom.progress import Progress
 from timeloom.tokenizer.tokenizer import Tokenizer
 
 # From nearly greedy to nearly random order; guidance makes classes clearer. Noisy series want the random end, smooth
-# and regular ones the greedy end, and no setting is best for all.
+# and regular ones the greedy end, many classes with few series each want guidance, and no setting is best for all.
 CANDIDATES = (
     Decoding(temperature=1.0, choice_temperature=1.0),
     Decoding(temperature=1.0, choice_temperature=4.0),
     Decoding(temperature=1.0, choice_temperature=16.0),
     Decoding(temperature=0.9, choice_temperature=1.0),
     Decoding(temperature=0.9, choice_temperature=4.0),
-    Decoding(temperature=0.9, choice_temperature=16.0),
+    Decoding(temperature=1.0, choice_temperature=1.0, guidance_scale=1.5),
     Decoding(temperature=1.0, choice_temperature=4.0, guidance_scale=1.5),
-    Decoding(temperature=1.0, choice_temperature=16.0, guidance_scale=1.5),
+    Decoding(temperature=1.0, choice_temperature=4.0, guidance_scale=2.0),
+    Decoding(temperature=1.0, choice_temperature=16.0, guidance_scale=2.0),
+    Decoding(temperature=1.0, choice_temperature=4.0, guidance_scale=3.0),
 )
 N_SAMPLES = 400
 MOST_REAL = 1000
@@ -47,8 +50,10 @@ def choose(
 ) -> tuple[Decoding, float]:
     """The candidate whose samples are nearest to the training series (N, C, T), and its distance.
 
-    Frechet distance of the features of a classifier (FCN) trained on the training series, or of ROCKET where there are
-    no two classes. Candidates with more near copies than a tenth, and than 1.5 times the fewest, are out.
+    Frechet distance of the features of a classifier (FCN) trained on the training series, with the wanted class beside
+    them, so that a series of another class than it was asked for counts as far (Frechet joint distance, DeVries et al.
+    2019, eq. 3); of ROCKET's features where there are no two classes. Candidates with more near copies than a tenth,
+    and than 1.5 times the fewest, are out.
 
     Args:
         tokenizer: makes series of tokens.
@@ -61,12 +66,16 @@ def choose(
     """
     rows = np.sort(np.random.default_rng(seed).permutation(len(series))[:MOST_REAL])
     real, classes = series[rows], labels.numpy()
+    n_classes = int(classes.max()) + 1
     judge: Encoder
     if len(np.unique(classes)) > 1:
         judge = FCN(seed=JUDGE_SEED + seed).fit(series, classes, progress=progress)
     else:
         judge = Rocket(seed=JUDGE_SEED + seed).fit(real)
-    goal = judge.encode(real)
+    features = judge.encode(real)
+    # a class weighs as much as the features do
+    weight = np.linalg.norm(features, axis=1).mean()
+    goal = _joint(features, classes[rows], n_classes, weight)
     wanted = torch.from_numpy(proportional_labels(classes, N_SAMPLES))
     guidable = prior.n_classes > 1 and prior.config.label_drop > 0
     candidates = [of for of in CANDIDATES if guidable or of.guidance_scale == 1]
@@ -80,9 +89,14 @@ def choose(
                 for part in wanted.split(config.batch_size)
             ]
         ).numpy()
-        distances.append(frechet_distance(goal, judge.encode(made)))
+        distances.append(frechet_distance(goal, _joint(judge.encode(made), wanted.numpy(), n_classes, weight)))
         copies.append(copy_share(series, made))
         progress("decoding", index + 1, len(candidates), f"distance {distances[-1]:.3g}")
     allowed = max(COPIES, 1.5 * min(copies))
     best = min((i for i, share in enumerate(copies) if share <= allowed), key=lambda i: distances[i])
     return candidates[best], distances[best]
+
+
+def _joint(features: NDArray[np.float32], labels: NDArray[np.int64], n: int, weight: float) -> NDArray[np.float64]:
+    """Features (N, D) with the class beside them, (N, D + n): `weight` in its column, 0 in the others."""
+    return np.hstack([features, weight * np.eye(n)[labels]])

@@ -36,8 +36,8 @@ class PriorTraining(OptimConfig):
         judge_repeats: mask draws in each look.
         patience: looks without a better held-out loss after which training stops.
         refit_below: data sets smaller than this are trained a second time on all their series, for the number of steps
-            that the held-out loss found, times `refit_factor`; the first time for at most half of `steps`.
-        refit_factor: above 1 trains longer than the held-out loss says: better samples of tiny sets, and more copies.
+            that the held-out loss found, times `refit_factor`, and at most `steps`; the first time at most half of it.
+        refit_factor: above 1 trains longer than the held-out loss says: better samples of small sets, and more copies.
         warp: strength of the random time warps of half of the series; `auto` is 0.05 below 1000 series, else 0.
         choose_decoding: try several ways of decoding on the trained prior and keep the best for this run.
     """
@@ -50,7 +50,7 @@ class PriorTraining(OptimConfig):
     judge_repeats: int = Field(default=4, ge=1)
     patience: int = Field(default=6, ge=1)
     refit_below: int = Field(default=300, ge=0)
-    refit_factor: float = Field(default=1.0, gt=0)
+    refit_factor: float = Field(default=2.0, gt=0)
     warp: train_tokenizer.Warp = "auto"
     choose_decoding: bool = True
 
@@ -169,7 +169,7 @@ def run(
         assert result.best_loss is not None
         record |= {"best_step": result.best_step, "held_out_nll": result.best_loss}
         if refit:
-            longer = min(max(round(training.refit_factor * result.best_step), 1), first.steps)
+            longer = min(max(round(training.refit_factor * result.best_step), 1), training.steps)
             again = training.model_copy(update={"steps": longer})
             result = fit("prior-refit", task, everything, again, trainer, out, **common)  # type: ignore[arg-type]
     else:
