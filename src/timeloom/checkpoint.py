@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from timeloom.errors import InputError
 
-FORMAT = 2
+FORMAT = 3
 WEIGHTS, CARD = "model.safetensors", "config.json"
 
 

@@ -234,3 +234,36 @@ def test_a_prior_of_another_tokenizer_is_refused(tmp_path: Path) -> None:
 def test_a_width_that_the_heads_cannot_share_is_refused() -> None:
     with pytest.raises(InputError, match="dim = 10 is not a multiple of heads = 4"):
         PriorConfig.parse({"transformer": {"dim": 10, "heads": 4}})
+
+
+def test_what_is_learned_of_a_code_is_shared_with_its_neighbour() -> None:
+    """Equal code vectors get equal logits and embeddings as far as the maps go; other tokens keep their own."""
+    codes = torch.randn(1, 1, 6, 4, generator=torch.Generator().manual_seed(0))
+    codes[..., 1, :] = codes[..., 0, :]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Prior(PriorConfig(), FLAT, 0, "f00d", codes).eval()
+    inner = model.transformer
+    with torch.no_grad():
+        inner.embed.weight[:] = 0
+        inner.head_weight[:] = 0
+        inner.embed_map.normal_(generator=torch.Generator().manual_seed(1))
+        inner.head_map.normal_(generator=torch.Generator().manual_seed(2))
+    hidden = torch.randn(3, 64, generator=torch.Generator().manual_seed(3))
+    logits = inner.head(hidden, 0)
+    assert torch.allclose(logits, hidden @ (codes[0, 0] @ inner.head_map[0, 0]).T, atol=1e-5)
+    assert torch.equal(logits[:, 0], logits[:, 1])
+    assert not torch.allclose(logits[:, 0], logits[:, 2])
+    labels, drawn = torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.long)
+    states = [inner(torch.full((1, 5, 1), token), labels, drawn) for token in range(7)]
+    assert torch.equal(states[0], states[1])
+    assert all(not torch.allclose(states[0], other) for other in states[2:])  # the mask, 6, among them
+
+
+def test_code_vectors_are_part_of_the_checkpoint(tmp_path: Path) -> None:
+    codes = torch.randn(2, 2, 6, 4, generator=torch.Generator().manual_seed(0))
+    model = Prior(PriorConfig(), LAYOUT, 2, "f00d", codes).eval()
+    model.save_pretrained(tmp_path)
+    read = Prior.from_pretrained(tmp_path)
+    assert torch.equal(read.transformer.codes, codes)
+    assert "transformer.codes" not in dict(read.named_parameters())  # they belong to the tokenizer: never trained

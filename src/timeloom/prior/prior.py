@@ -46,6 +46,7 @@ class Prior(nn.Module):
         layout: the tokenizer's grids, levels and codebook size.
         n_classes: number of classes, 0 without labels.
         tokenizer: fingerprint of the tokenizer whose tokens it models.
+        codes: (grids, levels, K, D) its code vectors, see `TokenTransformer`.
 
     Attributes:
         decoding: what `auto` stands for in the settings of sampling.
@@ -53,10 +54,12 @@ class Prior(nn.Module):
 
     kind = "prior"
 
-    def __init__(self, config: PriorConfig, layout: TokenLayout, n_classes: int, tokenizer: str) -> None:
+    def __init__(
+        self, config: PriorConfig, layout: TokenLayout, n_classes: int, tokenizer: str, codes: Tensor | None = None
+    ) -> None:
         super().__init__()
         self.config, self.layout, self.n_classes, self.tokenizer = config, layout, n_classes, tokenizer
-        self.transformer = TokenTransformer(config.transformer, layout, n_classes)
+        self.transformer = TokenTransformer(config.transformer, layout, n_classes, codes)
         self.decoding = Decoding()
 
     @property
@@ -176,6 +179,7 @@ class Prior(nn.Module):
             "layout": layout,
             "n_classes": self.n_classes,
             "tokenizer": self.tokenizer,
+            "code_shape": list(self.transformer.codes.shape),
             "decoding": self.decoding.model_dump(mode="json"),
         }
         save_model(Path(folder), self, card)
@@ -199,7 +203,8 @@ class Prior(nn.Module):
             )
         with rebuilding(Path(folder)):
             layout = TokenLayout(**{**card["layout"], "grids": tuple(card["layout"]["grids"])})
-            model = cls(PriorConfig.parse(card["config"]), layout, card["n_classes"], card["tokenizer"])
+            codes = torch.zeros(card["code_shape"])  # the weights hold their values
+            model = cls(PriorConfig.parse(card["config"]), layout, card["n_classes"], card["tokenizer"], codes)
             model.decoding = Decoding.parse(card["decoding"])
         load_weights(Path(folder), model, card)
         return model.eval()

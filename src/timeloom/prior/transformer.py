@@ -64,9 +64,20 @@ class TokenTransformer(nn.Module):
 
     A cell enters as the sum of one embedding for each level, the mask id of a level having an embedding of its own;
     class, pass and position are added. The class table's last row is the null class.
+
+    A token's embedding, and its row of the head, is a linear map of the tokenizer's code vector plus a row of its own:
+    what is learned of a code is so shared with the codes near to it, which small data sets have need of.
+
+    Args:
+        config: its size.
+        layout: grids, levels and codebook size of the tokens.
+        n_classes: number of classes, 0 without labels.
+        codes: (grids, levels, K, D) code vectors; None, or D of 0, leaves each token its own row alone.
     """
 
-    def __init__(self, config: TransformerConfig, layout: TokenLayout, n_classes: int) -> None:
+    def __init__(
+        self, config: TransformerConfig, layout: TokenLayout, n_classes: int, codes: Tensor | None = None
+    ) -> None:
         super().__init__()
         n_cells, rows = sum(layout.grids), layout.codebook_size + 1
         self.layout, self.order = layout, passes(layout)
@@ -82,6 +93,13 @@ class TokenTransformer(nn.Module):
         self.norm = nn.LayerNorm(config.dim)
         self.head_weight = nn.Parameter(torch.randn(len(self.order), layout.codebook_size, config.dim) * 0.02)
         self.head_bias = nn.Parameter(torch.zeros(len(self.order), layout.codebook_size))
+        if codes is None:
+            codes = torch.zeros(len(layout.grids), layout.levels, layout.codebook_size, 0)
+        self.register_buffer("codes", codes.clone())
+        self.codes: Tensor
+        shape = (*codes.shape[:2], codes.shape[3], config.dim)
+        self.embed_map = nn.Parameter(torch.randn(shape) * 0.3 / max(codes.shape[3], 1) ** 0.5)
+        self.head_map = nn.Parameter(torch.randn(shape) * 0.02)
         for embedding in (self.embed, self.pass_embed, self.class_embed):
             nn.init.normal_(embedding.weight, std=0.02)
 
@@ -96,7 +114,8 @@ class TokenTransformer(nn.Module):
         Returns:
             (B, S, D).
         """
-        x = self.embed(tokens + self.row).sum(dim=2)
+        mapped = F.pad(self.codes @ self.embed_map, (0, 0, 0, 1))  # the mask has no code
+        x = F.embedding(tokens + self.row, self.embed.weight + mapped.flatten(0, 2)).sum(dim=2)
         x = x + self.position + (self.class_embed(labels) + self.pass_embed(drawn))[:, None]
         for block in self.blocks:
             x = block(x)
@@ -104,4 +123,6 @@ class TokenTransformer(nn.Module):
 
     def head(self, hidden: Tensor, index: int) -> Tensor:
         """Logits (..., K) of hidden states (..., D) for one pass."""
-        return F.linear(hidden, self.head_weight[index], self.head_bias[index])
+        level, grid = divmod(index, len(self.layout.grids))
+        weight = self.head_weight[index] + self.codes[grid, level] @ self.head_map[grid, level]
+        return F.linear(hidden, weight, self.head_bias[index])

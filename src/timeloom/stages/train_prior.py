@@ -63,6 +63,7 @@ class PriorTask:
     layout: TokenLayout
     n_classes: int
     tokenizer: str
+    codes: Tensor | None = None
 
     @property
     def weights(self) -> dict[str, float]:
@@ -71,7 +72,7 @@ class PriorTask:
 
     def build(self) -> Prior:
         """A fresh prior."""
-        return Prior(self.config, self.layout, self.n_classes, self.tokenizer)
+        return Prior(self.config, self.layout, self.n_classes, self.tokenizer, self.codes)
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Masked cross-entropy of a batch of tokens (B, variants, S, levels); in training half of them are variants."""
@@ -154,7 +155,7 @@ def run(
         tokens = with_variants(tokenizer, data.X_train, train_tokenizer.warp_strength(training.warp, n), seed)
     labels = class_indices(tokenizer, data.y_train, n)
     n_classes = len(tokenizer.spec.classes or ())
-    task = PriorTask(config, tokenizer.layout, n_classes, tokenizer.fingerprint)
+    task = PriorTask(config, tokenizer.layout, n_classes, tokenizer.fingerprint, tokenizer.codes)
 
     everything = {"tokens": tokens, "labels": labels}
     record: dict[str, float] = {"steps": training.steps}

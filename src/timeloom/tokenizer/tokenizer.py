@@ -259,6 +259,12 @@ class Tokenizer(nn.Module):
             pooled += [z_q.mean(dim=2), z_q.amax(dim=2)]
         return torch.cat(pooled, dim=1)
 
+    @property
+    def codes(self) -> Tensor:
+        """The code vectors (grids, levels, K, D), those of each level centred and of unit variance."""
+        codes = torch.stack([grid.quantizer.codebooks.detach() for grid in self.grids])
+        return (codes - codes.mean(dim=2, keepdim=True)) / codes.std(dim=(2, 3), keepdim=True).clamp(min=1e-6)
+
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile the networks and leave the complex-valued front end and the quantizer as they are."""
         for grid in self.grids:
