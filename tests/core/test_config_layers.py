@@ -64,7 +64,7 @@ def test_an_unknown_key_is_named_with_the_near_or_the_known_ones(values: dict[st
         ({"prior_training": {"steps": "many"}}, ["prior_training.steps = 'many'", "integer"]),
         ({"prior_training": {"lr": math.inf}}, ["prior_training.lr = inf", "finite"]),
         ({"tokenizer": {"front": {"n_fft": [3]}}}, ["tokenizer.front.n_fft", "[3]"]),
-        ({"tokenizer": {"quantizer": {"codebook_size": 1}}}, ["codebook_size = 1", "at least 2"]),
+        ({"tokenizer": {"quantizer": {"codebook_size": 1}}}, ["codebook_size = 1", "greater than or equal to 2"]),
         ({"prior": {"transformer": {"dim": 30, "heads": 4}}}, ["dim = 30", "heads = 4"]),
         ({"sampling": {"order": "best"}}, ["sampling.order = 'best'", "'confidence'", "'random'"]),
         ({"trainer": 3}, ["trainer = 3", "dictionary"]),

@@ -158,11 +158,6 @@ def test_a_constant_channel_stays_finite_and_near_its_value() -> None:
     assert model.decode(model.encode(x)).isfinite().all()
 
 
-@pytest.mark.parametrize(("n_train", "expected"), [(199, 32), (200, 128)])
-def test_auto_codebook_follows_the_size_of_the_data(n_train: int, expected: int) -> None:
-    assert TokenizerConfig().resolve(spec(n_train=n_train)).quantizer.codebook_size == expected
-
-
 @pytest.mark.parametrize(
     ("length", "expected"), [(8, 4), (32, 4), (80, 10), (256, 32), (500, 32), (640, 40), (2000, 64)]
 )

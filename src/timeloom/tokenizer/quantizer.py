@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from einops import rearrange
 from loguru import logger
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 from vector_quantize_pytorch import VectorQuantize
@@ -23,7 +23,7 @@ class QuantizerConfig(Frozen):
     """A codebook of K codes for each residual level.
 
     Attributes:
-        codebook_size: K; `auto` is 32 below 200 training series and 128 from there on.
+        codebook_size: K.
         codebook_dim: width of a code.
         levels: residual depth; level q quantizes what levels 0..q-1 left over.
         codebook: `ema` (running mean of the vectors that chose a code) or `gradient` (trained by the `codebook` term).
@@ -32,18 +32,12 @@ class QuantizerConfig(Frozen):
             the batch; 0 is off.
     """
 
-    codebook_size: Literal["auto"] | int = "auto"
+    codebook_size: int = Field(default=128, ge=2)
     codebook_dim: int = Field(default=32, ge=1)
     levels: int = Field(default=1, ge=1, le=16)
     codebook: Literal["ema", "gradient"] = "ema"
     decay: float = Field(default=0.9, gt=0, lt=1)
     revive_below: float = Field(default=0.1, ge=0)
-
-    @model_validator(mode="after")
-    def _check(self) -> QuantizerConfig:
-        if self.codebook_size != "auto" and self.codebook_size < 2:
-            raise ValueError(f"codebook_size = {self.codebook_size}: at least 2")
-        return self
 
 
 @dataclass(frozen=True)
@@ -77,7 +71,6 @@ class Quantizer(nn.Module):
 
     def __init__(self, config: QuantizerConfig) -> None:
         super().__init__()
-        assert isinstance(config.codebook_size, int), "resolve the config first"
         self.codebook_size, self.trained = config.codebook_size, config.codebook == "gradient"
         self.levels: Any = nn.ModuleList(
             VectorQuantize(

@@ -78,11 +78,7 @@ class TokenizerConfig(Frozen):
         width = self.width if self.width != "auto" else min(max(spec.length // 8, 4), max(32, spec.length // 16), 64)
         if width < 1:
             raise InputError(f"tokenizer.width = {width}: at least 1 cell")
-        size = self.quantizer.codebook_size
-        quantizer = self.quantizer.model_copy(
-            update={"codebook_size": size if size != "auto" else (32 if spec.n_train < 200 else 128)}
-        )
-        return self.model_copy(update={"front": front, "width": width, "quantizer": quantizer})
+        return self.model_copy(update={"front": front, "width": width})
 
     def term_weights(self) -> dict[str, float]:
         """The weight of every term that this configuration produces, by name."""
@@ -163,7 +159,7 @@ class Tokenizer(nn.Module):
         self.layout = TokenLayout(
             grids=tuple(grid.cells for grid in grids),
             levels=self.config.quantizer.levels,
-            codebook_size=int(self.config.quantizer.codebook_size),
+            codebook_size=self.config.quantizer.codebook_size,
         )
         self.register_buffer("mean", torch.tensor(spec.mean, dtype=torch.float64)[:, None], persistent=False)
         self.register_buffer("std", torch.tensor(spec.std, dtype=torch.float64)[:, None], persistent=False)
