@@ -74,8 +74,8 @@ def chosen(
             assert done == len(heard) <= total
 
     labels = torch.zeros(len(series), dtype=torch.long) if labels is None else labels
-    found = choose_decoding.choose(tokenizer(), model, series, labels, SETTINGS, seed=seed, progress=listen)
-    return *found, heard
+    found = choose_decoding.choose(tokenizer(), [model], series, labels, SETTINGS, seed=seed, progress=listen)
+    return found.decoding, found.distance, heard
 
 
 def copies(model: Prior, series: np.ndarray, seed: int = 0) -> list[float]:
@@ -147,20 +147,28 @@ def test_with_classes_a_trained_classifier_is_the_judge() -> None:
     def listen(stage: str, done: int, total: int, note: str = "") -> None:
         told.append(stage)
 
-    found, distance = choose_decoding.choose(
-        tokenizer(), prior(2.0, 2), series, labels, SETTINGS, seed=0, progress=listen
-    )
-    assert found in choose_decoding.CANDIDATES
-    assert distance > 0
+    found = choose_decoding.choose(tokenizer(), [prior(2.0, 2)], series, labels, SETTINGS, seed=0, progress=listen)
+    assert found.decoding in choose_decoding.CANDIDATES
+    assert found.distance > 0
     assert len(set(told)) > 1  # the classifier's training is heard as well
     assert told.count("decoding") == 10
+
+
+@pytest.mark.parametrize(("biases", "expected"), [((50.0, 50.0, 0.5), 2), ((0.5, 50.0), 0), ((50.0, 50.0), 1)])
+def test_the_first_prior_that_does_not_copy_is_chosen_or_the_last(biases: tuple[float, ...], expected: int) -> None:
+    series = around_the_liked_one()
+    labels = torch.zeros(len(series), dtype=torch.long)
+    priors = [prior(bias) for bias in biases]
+    found = choose_decoding.choose(tokenizer(), priors, series, labels, SETTINGS, seed=0, progress=silent)
+    assert found.place == expected
+    assert found[1:] == chosen(priors[expected], series)[:2]
 
 
 def test_the_largest_seed_is_allowed() -> None:
     series = around_the_liked_one(8)
     labels = torch.zeros(8, dtype=torch.long)
-    found = choose_decoding.choose(tokenizer(), prior(1.0), series, labels, SETTINGS, seed=2**32 - 1, progress=silent)
-    assert found[0] in choose_decoding.CANDIDATES
+    found = choose_decoding.choose(tokenizer(), [prior(1.0)], series, labels, SETTINGS, seed=2**32 - 1, progress=silent)
+    assert found.decoding in choose_decoding.CANDIDATES
 
 
 def test_the_stage_keeps_the_choice_in_its_card_and_its_record(tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
-"""The last part of stage 2: which temperatures and guidance make samples look most like the training series."""
+"""The last part of stage 2: how long trained, and decoded how, samples look most like the training series."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -38,26 +41,41 @@ JUDGE_SEED = 1000
 COPIES = 0.1
 
 
+class Choice(NamedTuple):
+    """What was chosen.
+
+    Attributes:
+        place: of the prior among those that were given.
+        decoding: its decoding.
+        distance: Frechet joint distance of its samples to the training series.
+    """
+
+    place: int
+    decoding: Decoding
+    distance: float
+
+
 def choose(
     tokenizer: Tokenizer,
-    prior: Prior,
+    priors: Sequence[Prior],
     series: np.ndarray,
     labels: Tensor,
     config: SamplingConfig,
     *,
     seed: int,
     progress: Progress,
-) -> tuple[Decoding, float]:
-    """The candidate whose samples are nearest to the training series (N, C, T), and its distance.
+) -> Choice:
+    """The first prior that does not copy, and the candidate whose samples are nearest to the training series (N, C, T).
 
     Frechet distance of the features of a classifier (FCN) trained on the training series, with the wanted class beside
     them, so that a series of another class than it was asked for counts as far (Frechet joint distance, DeVries et al.
     2019, eq. 3); of ROCKET's features where there are no two classes. Candidates with more near copies than a tenth,
-    and than 1.5 times the fewest, are out.
+    and than 1.5 times the fewest, are out. A prior all of whose candidates copy more than a tenth is passed over,
+    unless it is the last.
 
     Args:
         tokenizer: makes series of tokens.
-        prior: makes tokens.
+        priors: make tokens; the one that was trained longest first.
         series: training series, without NaN.
         labels: class indices (N,).
         config: the other settings of decoding.
@@ -65,36 +83,45 @@ def choose(
         progress: told about each candidate.
     """
     rows = np.sort(np.random.default_rng(seed).permutation(len(series))[:MOST_REAL])
-    real, classes = series[rows], labels.numpy()
+    classes = labels.numpy()
+    wanted = proportional_labels(classes, N_SAMPLES)
+    distance_of = _judge(series, classes, rows, wanted, JUDGE_SEED + seed, progress)
+    for place, prior in enumerate(priors):
+        guidable = prior.n_classes > 1 and prior.config.label_drop > 0
+        candidates = [of for of in CANDIDATES if guidable or of.guidance_scale == 1]
+        distances, copies = [], []
+        for done, candidate in enumerate(candidates, start=1):
+            generator = torch.Generator().manual_seed(seed)
+            settings = config.resolve(candidate)  # what the user wrote stays
+            made = [
+                tokenizer.decode(prior.sample(part, settings, generator), generator)
+                for part in torch.from_numpy(wanted).split(config.batch_size)
+            ]
+            distances.append(distance_of(torch.cat(made).numpy()))
+            copies.append(copy_share(series, torch.cat(made).numpy()))
+            progress("decoding", done, len(candidates), f"distance {distances[-1]:.3g}")
+        if min(copies) <= COPIES or prior is priors[-1]:
+            allowed = max(COPIES, 1.5 * min(copies))
+            best = min((i for i, share in enumerate(copies) if share <= allowed), key=lambda i: distances[i])
+            return Choice(place, candidates[best], distances[best])
+    raise AssertionError("no prior was given")
+
+
+def _judge(
+    series: np.ndarray, classes: np.ndarray, rows: np.ndarray, wanted: np.ndarray, seed: int, progress: Progress
+) -> Callable[[np.ndarray], float]:
+    """The distance of made series, of the wanted classes, to the drawn rows of the training series."""
     n_classes = int(classes.max()) + 1
     judge: Encoder
     if len(np.unique(classes)) > 1:
-        judge = FCN(seed=JUDGE_SEED + seed).fit(series, classes, progress=progress)
+        judge = FCN(seed=seed).fit(series, classes, progress=progress)
     else:
-        judge = Rocket(seed=JUDGE_SEED + seed).fit(real)
-    features = judge.encode(real)
+        judge = Rocket(seed=seed).fit(series[rows])
+    features = judge.encode(series[rows])
     # a class weighs as much as the features do
     weight = np.linalg.norm(features, axis=1).mean()
     goal = _joint(features, classes[rows], n_classes, weight)
-    wanted = torch.from_numpy(proportional_labels(classes, N_SAMPLES))
-    guidable = prior.n_classes > 1 and prior.config.label_drop > 0
-    candidates = [of for of in CANDIDATES if guidable or of.guidance_scale == 1]
-    distances, copies = [], []
-    for index, candidate in enumerate(candidates):
-        generator = torch.Generator().manual_seed(seed)
-        settings = config.resolve(candidate)  # what the user wrote stays
-        made = torch.cat(
-            [
-                tokenizer.decode(prior.sample(part, settings, generator), generator)
-                for part in wanted.split(config.batch_size)
-            ]
-        ).numpy()
-        distances.append(frechet_distance(goal, _joint(judge.encode(made), wanted.numpy(), n_classes, weight)))
-        copies.append(copy_share(series, made))
-        progress("decoding", index + 1, len(candidates), f"distance {distances[-1]:.3g}")
-    allowed = max(COPIES, 1.5 * min(copies))
-    best = min((i for i, share in enumerate(copies) if share <= allowed), key=lambda i: distances[i])
-    return candidates[best], distances[best]
+    return lambda made: frechet_distance(goal, _joint(judge.encode(made), wanted, n_classes, weight))
 
 
 def _joint(features: NDArray[np.float32], labels: NDArray[np.int64], n: int, weight: float) -> NDArray[np.float64]:

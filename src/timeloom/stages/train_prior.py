@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -35,9 +36,11 @@ class PriorTraining(OptimConfig):
         judge_every: steps between two looks at the held-out loss.
         judge_repeats: mask draws in each look.
         patience: looks without a better held-out loss after which training stops.
-        refit_below: data sets smaller than this are trained a second time on all their series, for the number of steps
-            that the held-out loss found, times `refit_factor`, and at most `steps`; the first time at most half of it.
-        refit_factor: above 1 trains longer than the held-out loss says: better samples of small sets, and more copies.
+        refit_below: data sets smaller than this are trained a second time on all their series; the first time for at
+            most half of `steps`, the second for at most four fifths.
+        refit_factors: how often the number of steps that the held-out loss found: samples of small sets get better for
+            longer than that loss does, until they are copies. The longest is taken whose samples do not copy, as found
+            while decoding is chosen; without that, the first.
         warp: strength of the random time warps of half of the series; `auto` is 0.05 below 1000 series, else 0.
         choose_decoding: try several ways of decoding on the trained prior and keep the best for this run.
     """
@@ -50,7 +53,7 @@ class PriorTraining(OptimConfig):
     judge_repeats: int = Field(default=4, ge=1)
     patience: int = Field(default=6, ge=1)
     refit_below: int = Field(default=300, ge=0)
-    refit_factor: float = Field(default=2.0, gt=0)
+    refit_factors: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(1.0, 2.0, 4.0), min_length=1)
     warp: train_tokenizer.Warp = "auto"
     choose_decoding: bool = True
 
@@ -169,22 +172,39 @@ def run(
         assert result.best_step is not None
         assert result.best_loss is not None
         record |= {"best_step": result.best_step, "held_out_nll": result.best_loss}
+        lengths, states = [result.best_step], [result.state]
         if refit:
-            longer = min(max(round(training.refit_factor * result.best_step), 1), training.steps)
-            again = training.model_copy(update={"steps": longer})
-            result = fit("prior-refit", task, everything, again, trainer, out, **common)  # type: ignore[arg-type]
+            lengths = _refit_lengths(training, result.best_step)
+            again = training.model_copy(update={"steps": lengths[-1]})
+            snapshots = tuple(lengths)
+            result = fit("prior-refit", task, everything, again, trainer, out, snapshots=snapshots, **common)  # type: ignore[arg-type]
+            states = list(result.snapshots)
     else:
         result = fit("prior", task, everything, training, trainer, out, **common)  # type: ignore[arg-type]
-    with torch.random.fork_rng(devices=[]):
-        prior = task.build()
-    prior.load_state_dict(result.state)
-    prior.eval()
+        lengths, states = [training.steps], [result.state]
+    priors, chosen = [_built(task, state) for state in states], 0
     if training.choose_decoding:
         filled = fill_missing(data.X_train)[0]
         with cpu_threads(trainer.threads):
-            prior.decoding, distance = choose_decoding.choose(
-                tokenizer, prior, filled, labels, sampling, seed=seed, progress=progress
+            choice = choose_decoding.choose(
+                tokenizer, priors[::-1], filled, labels, sampling, seed=seed, progress=progress
             )
-        record |= {**prior.decoding.model_dump(), "decoding_distance": distance}
-    prior.save_pretrained(out / FOLDER)
+        chosen = len(priors) - 1 - choice.place
+        priors[chosen].decoding = choice.decoding
+        record |= {**choice.decoding.model_dump(), "decoding_distance": choice.distance}
+    record["trained_steps"] = lengths[chosen]
+    priors[chosen].save_pretrained(out / FOLDER)
     return {"seconds": time.perf_counter() - start, **record}
+
+
+def _refit_lengths(training: PriorTraining, best_step: int) -> list[int]:
+    """Numbers of steps, ascending, of `refit_factors`."""
+    most = max(4 * training.steps // 5, 1)
+    return sorted({min(max(round(factor * best_step), 1), most) for factor in training.refit_factors})
+
+
+def _built(task: PriorTask, state: dict[str, Tensor]) -> Prior:
+    with torch.random.fork_rng(devices=[]):
+        prior = task.build()
+    prior.load_state_dict(state)
+    return prior.eval()

@@ -38,11 +38,13 @@ class FitResult:
         state: the state of the model: the best judged one, else the average, else the last.
         best_step: step of the best judged state, None without judging.
         best_loss: its loss.
+        snapshots: the state (the average, if there is one) at each step that was asked for.
     """
 
     state: dict[str, Tensor]
     best_step: int | None
     best_loss: float | None
+    snapshots: tuple[dict[str, Tensor], ...] = ()
 
 
 def _logger(config: TrainerConfig, folder: Path, stage: str) -> Any:
@@ -72,6 +74,7 @@ def fit(
     *,
     seed: int,
     judging: Judging | None = None,
+    snapshots: tuple[int, ...] = (),
     resume: bool = False,
     progress: Progress = silent,
 ) -> FitResult:
@@ -86,6 +89,7 @@ def fit(
         folder: where logs and checkpoints go.
         seed: source of all randomness.
         judging: how the best state is chosen.
+        snapshots: steps whose states are kept beside it.
         resume: go on from the last checkpoint in `folder`, if there is one.
         progress: told the step and the loss.
 
@@ -100,13 +104,14 @@ def fit(
         raise InputError(f"batch_size = {optim.batch_size}: must be a multiple of the {world} processes")
     if not resume:
         last.unlink(missing_ok=True)
-    module = TrainingModule(task, data, optim, judging, seed, trainer_config.compile, trainer_config.log_every)
+    log_every = trainer_config.log_every
+    module = TrainingModule(task, data, optim, judging, seed, trainer_config.compile, log_every, snapshots)
     with warnings.catch_warnings(), torch.random.fork_rng(), cpu_threads(trainer_config.threads):
         hush()
         if not (last.exists() and bool(_read(last)["state_dict"]["finished"])):
             trainer = _trainer(stage, optim, trainer_config, folder, last, progress)
             _run(trainer, module, last if last.exists() else None)
-    result = _result(_read(last), judged=judging is not None, averaged=bool(optim.average))
+    result = _result(_read(last), len(snapshots), judged=judging is not None, averaged=bool(optim.average))
     if result.best_step == 0 or not all(t.isfinite().all() for t in result.state.values()):
         last.unlink()
         raise InputError(f"{stage}: training diverged, its loss is not finite; lower {stage}_training.lr = {optim.lr}")
@@ -176,10 +181,14 @@ def _read(path: Path) -> dict[str, Any]:
         ) from None
 
 
-def _result(checkpoint: dict[str, Any], *, judged: bool, averaged: bool) -> FitResult:
+def _result(checkpoint: dict[str, Any], n_snapshots: int, *, judged: bool, averaged: bool) -> FitResult:
     state = checkpoint["state_dict"]
     prefix = "best." if judged else ("average." if averaged else "model.")
-    kept = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+
+    def under(prefix: str) -> dict[str, Tensor]:
+        return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+
+    kept = tuple(under(f"kept.{place}.") for place in range(n_snapshots))
     if not judged:
-        return FitResult(kept, None, None)
-    return FitResult(kept, int(state["best_step"]), float(state["best_loss"]))
+        return FitResult(under(prefix), None, None, kept)
+    return FitResult(under(prefix), int(state["best_step"]), float(state["best_loss"]), kept)

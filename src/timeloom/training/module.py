@@ -38,10 +38,12 @@ class TrainingModule(L.LightningModule):
         seed: int,
         compiled: bool,
         log_every: int,
+        snapshots: tuple[int, ...] = (),
     ) -> None:
         super().__init__()
         self.task, self.data, self.optim, self.judging, self.seed = task, data, optim, judging, seed
-        self.compiled, self.log_every = compiled, log_every
+        self.compiled, self.log_every, self.snapshots = compiled, log_every, snapshots
+        self.kept = nn.ModuleList()
         self.model: nn.Module | None = None
         self.average: nn.Module | None = None
         self.best: nn.Module | None = None
@@ -67,6 +69,7 @@ class TrainingModule(L.LightningModule):
             self.best = copy.deepcopy(self.model).requires_grad_(False)
             self.register_buffer("best_loss", torch.tensor(math.inf, dtype=torch.float64))
             self.register_buffer("best_step", torch.tensor(0))
+        self.kept.extend(copy.deepcopy(self.model).requires_grad_(False) for _ in self.snapshots)
         if self.compiled:
             self.model.compile()
 
@@ -128,6 +131,10 @@ class TrainingModule(L.LightningModule):
         step = self.trainer.global_step + 1
         if self.average is not None:
             _follow(self.average, self.model, min(self.optim.average, step / (step + 10)))
+        if step in self.snapshots:
+            shown = self.average if self.average is not None else self.model
+            assert shown is not None
+            self.kept[self.snapshots.index(step)].load_state_dict(shown.state_dict())
         if self.judging is not None and (step % self.judging.every == 0 or step == self.optim.steps):
             self._judge(step)
 
