@@ -291,3 +291,19 @@ def test_a_missing_or_unfinished_run_is_named(tmp_path: Path) -> None:
     train_tokenizer.run(data, config.tokenizer, config.tokenizer_training, config.trainer, tmp_path)
     with pytest.raises(InputError, match="no prior yet"):
         sample.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("factors", "best_step", "expected"),
+    [
+        ((1.0, 2.0, 4.0), 100, [100, 200, 400]),
+        ((4.0, 1.0), 100, [100, 400]),
+        ((1.0, 2.0, 4.0), 300, [300, 600, 800]),  # at most four fifths of the steps
+        ((0.001,), 100, [1]),
+    ],
+)
+def test_refits_are_multiples_of_the_best_step_within_the_budget(
+    factors: tuple[float, ...], best_step: int, expected: list[int]
+) -> None:
+    training = train_prior.PriorTraining(steps=1000, refit_factors=factors)
+    assert train_prior.refit_lengths(training, best_step) == expected

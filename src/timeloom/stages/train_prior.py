@@ -174,7 +174,7 @@ def run(
         record |= {"best_step": result.best_step, "held_out_nll": result.best_loss}
         lengths, states = [result.best_step], [result.state]
         if refit:
-            lengths = _refit_lengths(training, result.best_step)
+            lengths = refit_lengths(training, result.best_step)
             again = training.model_copy(update={"steps": lengths[-1]})
             snapshots = tuple(lengths)
             result = fit("prior-refit", task, everything, again, trainer, out, snapshots=snapshots, **common)  # type: ignore[arg-type]
@@ -197,7 +197,7 @@ def run(
     return {"seconds": time.perf_counter() - start, **record}
 
 
-def _refit_lengths(training: PriorTraining, best_step: int) -> list[int]:
+def refit_lengths(training: PriorTraining, best_step: int) -> list[int]:
     """Numbers of steps, ascending, of `refit_factors`."""
     most = max(4 * training.steps // 5, 1)
     return sorted({min(max(round(factor * best_step), 1), most) for factor in training.refit_factors})
