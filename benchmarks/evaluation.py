@@ -29,6 +29,7 @@ from timeloom.encoders import TS2Vec
 from timeloom.evaluation import EncoderCache, Measure, RealData, Settings, evaluate_arrays
 from timeloom.evaluation.measures.frechet import frechet_distance
 from timeloom.evaluation.measures.gru_scores import discriminative_score_gru, predictive_score_gru
+from timeloom.evaluation.metrics import METRICS
 from timeloom.evaluation.report import Report
 from timeloom.progress import RichProgress, silent
 
@@ -139,6 +140,36 @@ def faults(args: argparse.Namespace) -> dict[str, Any]:
     return {"data": args.data, "sizes": args.sizes, "rows": rows}
 
 
+def fault_tables(rows: dict[str, Any]) -> str:
+    """The rows of `faults` as Markdown tables, one or more a family of measures; bold is what was caught."""
+    measured = [name for name in METRICS if any(row["measures"][name]["value"] is not None for row in rows.values())]
+    families = dict.fromkeys(METRICS[name].family for name in measured)
+    lines = []
+    for family in families:
+        names = [name for name in measured if METRICS[name].family == family]
+        for some in (names[i : i + 8] for i in range(0, len(names), 8)):
+            lines += ["", f"{family}:", "", "| planted fault | " + " | ".join(f"`{name}`" for name in some) + " |"]
+            lines += ["|---" * (len(some) + 1) + "|"]
+            lines += [
+                f"| {fault} | " + " | ".join(_cell(row["measures"][of]) for of in some) + " |"
+                for fault, row in rows.items()
+            ]
+            floor = next(iter(rows.values()))["measures"]
+            lines += ["| *floor* | " + " | ".join(_figure(floor[of]["floor"]) for of in some) + " |"]
+    aspects = list(next(iter(rows.values()))["verdicts"])
+    lines += ["", "verdicts:", "", "| planted fault | " + " | ".join(aspects) + " |", "|---" * (len(aspects) + 1) + "|"]
+    lines += [f"| {fault} | " + " | ".join(row["verdicts"][of] for of in aspects) + " |" for fault, row in rows.items()]
+    return "\n".join(lines)
+
+
+def _cell(measure: dict[str, Any]) -> str:
+    return f"**{_figure(measure['value'])}**" if measure["caught"] else _figure(measure["value"])
+
+
+def _figure(value: float | None) -> str:
+    return "n. d." if value is None else f"{value:.3g}"
+
+
 def halves(args: argparse.Namespace) -> dict[str, Any]:
     """Draws in which the synthetic set is real: the share that each measure finds within its floor's interval."""
     inside: dict[str, list[bool]] = {}
@@ -230,7 +261,7 @@ def memory(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Read the arguments, run one of them, print one JSON object."""
+    """Read the arguments, run one of them, print one JSON object or its tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
     for function in (faults, halves, windows, cost, memory):
@@ -242,12 +273,14 @@ def main() -> None:
         command.add_argument("--sizes", type=int, nargs=3, default=[500, 500, 500], help="train, test, further")
         command.add_argument("--draws", type=int, default=20)
         command.add_argument("--metrics", nargs="+", help="of faults and halves: only these")
+        command.add_argument("--markdown", action="store_true", help="of faults: tables instead of JSON")
         command.add_argument("--window", type=int, default=24)
         command.add_argument("--n", type=int, default=1000, help="synthetic series")
         command.add_argument("--length", type=int, default=128)
         command.add_argument("--encoders", type=int, default=3, help="trainings of each encoder")
     args = parser.parse_args()
-    print(json.dumps(args.function(args)))
+    found = args.function(args)
+    print(fault_tables(found["rows"]) if args.markdown and args.function is faults else json.dumps(found))
 
 
 if __name__ == "__main__":
