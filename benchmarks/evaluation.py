@@ -142,7 +142,10 @@ def faults(args: argparse.Namespace) -> dict[str, Any]:
 
 def fault_tables(rows: dict[str, Any]) -> str:
     """The rows of `faults` as Markdown tables, one or more a family of measures; bold is what was caught."""
-    measured = [name for name in METRICS if any(row["measures"][name]["value"] is not None for row in rows.values())]
+    first = next(iter(rows.values()))
+    measured = [
+        name for name in first["measures"] if any(row["measures"][name]["value"] is not None for row in rows.values())
+    ]
     families = dict.fromkeys(METRICS[name].family for name in measured)
     lines = []
     for family in families:
@@ -154,9 +157,8 @@ def fault_tables(rows: dict[str, Any]) -> str:
                 f"| {fault} | " + " | ".join(_cell(row["measures"][of]) for of in some) + " |"
                 for fault, row in rows.items()
             ]
-            floor = next(iter(rows.values()))["measures"]
-            lines += ["| *floor* | " + " | ".join(_figure(floor[of]["floor"]) for of in some) + " |"]
-    aspects = list(next(iter(rows.values()))["verdicts"])
+            lines += ["| *floor* | " + " | ".join(_figure(first["measures"][of]["floor"]) for of in some) + " |"]
+    aspects = list(first["verdicts"])
     lines += ["", "verdicts:", "", "| planted fault | " + " | ".join(aspects) + " |", "|---" * (len(aspects) + 1) + "|"]
     lines += [f"| {fault} | " + " | ".join(row["verdicts"][of] for of in aspects) + " |" for fault, row in rows.items()]
     return "\n".join(lines)

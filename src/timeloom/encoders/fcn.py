@@ -34,8 +34,7 @@ def default_steps(n_cases: int) -> int:
 def _rate(step: int, steps: int) -> float:
     """Share of the peak learning rate: up to it in a fifth of the steps, then down to 0 along a cosine.
 
-    So high a rate, which the warm-up allows, learns in a few hundred steps what a low one needs thousands for (Smith
-    and Topin 2018).
+    So high a rate, which the warm-up allows, learns more in a few hundred steps than a low one (Smith and Topin 2018).
     """
     warm = max(steps // 5, 1)
     return (step + 1) / warm if step < warm else 0.5 + 0.5 * math.cos(math.pi * (step - warm) / max(steps - warm, 1))

@@ -18,8 +18,8 @@ from timeloom.errors import InputError
 
 Arrays = dict[str, NDArray[Any]]
 # Of every encoder's training, whatever the machine has: another number of threads sums in another order, and the same
-# seed would give another encoder. The batches are so small that more threads spend their time waiting for each other
-# (TS2Vec: 0.3 s a step with one thread, 0.7 s with two); cores are put to use by training several encoders at once.
+# seed would give another encoder. The batches are so small that more threads spend their time waiting for each other;
+# cores are put to use by training several encoders at once.
 TRAINING_THREADS = 1
 
 

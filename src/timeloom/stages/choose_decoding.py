@@ -93,12 +93,13 @@ def choose(
         for done, candidate in enumerate(candidates, start=1):
             generator = torch.Generator().manual_seed(seed)
             settings = config.resolve(candidate)  # what the user wrote stays
-            made = [
+            parts = [
                 tokenizer.decode(prior.sample(part, settings, generator), generator)
                 for part in torch.from_numpy(wanted).split(config.batch_size)
             ]
-            distances.append(distance_of(torch.cat(made).numpy()))
-            copies.append(copy_share(series, torch.cat(made).numpy()))
+            made = torch.cat(parts).numpy()
+            distances.append(distance_of(made))
+            copies.append(copy_share(series, made))
             progress("decoding", done, len(candidates), f"distance {distances[-1]:.3g}")
         if min(copies) <= COPIES or prior is priors[-1]:
             allowed = max(COPIES, 1.5 * min(copies))

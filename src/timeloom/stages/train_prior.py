@@ -20,8 +20,9 @@ from timeloom.prior.decoding import SamplingConfig
 from timeloom.prior.prior import Prior, PriorConfig
 from timeloom.progress import Progress, silent
 from timeloom.stages import choose_decoding, train_tokenizer
+from timeloom.threads import cpu_threads
 from timeloom.tokenizer.tokenizer import Tokenizer, TokenLayout
-from timeloom.training import Batch, Judging, OptimConfig, TrainerConfig, cpu_threads, fit
+from timeloom.training import Batch, Judging, OptimConfig, TrainerConfig, fit
 
 FOLDER = "prior"
 # warped series in all, however few there are to be warped
@@ -40,7 +41,7 @@ class PriorTraining(OptimConfig):
             most half of `steps`, the second for at most four fifths.
         refit_factors: how often the number of steps that the held-out loss found: samples of small sets get better for
             longer than that loss does, until they are copies. The longest is taken whose samples do not copy, as found
-            while decoding is chosen; without that, the first.
+            while decoding is chosen; without that, the shortest.
         warp: strength of the random time warps of half of the series; `auto` is 0.05 below 1000 series, else 0.
         choose_decoding: try several ways of decoding on the trained prior and keep the best for this run.
     """
@@ -198,9 +199,10 @@ def run(
 
 
 def refit_lengths(training: PriorTraining, best_step: int) -> list[int]:
-    """Numbers of steps, ascending, of `refit_factors`."""
+    """Numbers of steps, ascending, of `refit_factors`; the fewest alone where nothing chooses among them."""
     most = max(4 * training.steps // 5, 1)
-    return sorted({min(max(round(factor * best_step), 1), most) for factor in training.refit_factors})
+    lengths = sorted({min(max(round(factor * best_step), 1), most) for factor in training.refit_factors})
+    return lengths if training.choose_decoding else lengths[:1]
 
 
 def _built(task: PriorTask, state: dict[str, Tensor]) -> Prior:

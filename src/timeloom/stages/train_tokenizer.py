@@ -18,8 +18,9 @@ from timeloom.data.spec import DataSpec
 from timeloom.data.warping import time_warp
 from timeloom.progress import Progress, silent
 from timeloom.stages import fit_texture
+from timeloom.threads import cpu_threads
 from timeloom.tokenizer.tokenizer import Tokenizer, TokenizerConfig
-from timeloom.training import Batch, FitResult, Judging, OptimConfig, TrainerConfig, cpu_threads, fit
+from timeloom.training import Batch, FitResult, Judging, OptimConfig, TrainerConfig, fit
 
 FOLDER = "tokenizer"
 RECONSTRUCTION = ("recon_time", "recon_stft")

@@ -1,6 +1,5 @@
 """The glue to the training engine: batches, seeds, averages, checkpoints. It knows no model by name."""
 
-from timeloom.threads import cpu_threads
 from timeloom.training.batches import Batch, StepBatches, step_seed
 from timeloom.training.config import OptimConfig, TrainerConfig
 from timeloom.training.fit import FitResult, fit
@@ -15,7 +14,6 @@ __all__ = [
     "Task",
     "TrainerConfig",
     "combine",
-    "cpu_threads",
     "fit",
     "step_seed",
 ]

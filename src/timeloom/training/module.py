@@ -132,18 +132,22 @@ class TrainingModule(L.LightningModule):
         if self.average is not None:
             _follow(self.average, self.model, min(self.optim.average, step / (step + 10)))
         if step in self.snapshots:
-            shown = self.average if self.average is not None else self.model
-            assert shown is not None
-            self.kept[self.snapshots.index(step)].load_state_dict(shown.state_dict())
+            self.kept[self.snapshots.index(step)].load_state_dict(self._shown.state_dict())
         if self.judging is not None and (step % self.judging.every == 0 or step == self.optim.steps):
             self._judge(step)
+
+    @property
+    def _shown(self) -> nn.Module:
+        """What is judged and kept: the average, if there is one."""
+        shown = self.model if self.average is None else self.average
+        assert shown is not None
+        return shown
 
     @torch.no_grad()
     def _judge(self, step: int) -> None:
         assert self.judging is not None
-        assert self.model is not None
         assert self.best is not None
-        candidate = self.average if self.average is not None else self.model
+        candidate = self._shown
         was_training = candidate.training
         candidate.eval()
         generator = torch.Generator(self.device).manual_seed(self.seed)  # the same masks at every look
