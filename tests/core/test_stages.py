@@ -307,3 +307,17 @@ def test_refits_are_multiples_of_the_best_step_within_the_budget(
 ) -> None:
     training = train_prior.PriorTraining(steps=1000, refit_factors=factors)
     assert train_prior.refit_lengths(training, best_step) == expected
+
+
+@pytest.mark.parametrize("choose", [True, False])
+def test_the_saved_prior_is_the_snapshot_of_the_recorded_length(tmp_path: Path, choose: bool) -> None:
+    config, data = smoke(*FAST[:1]), sines(12)
+    train_tokenizer.run(data, config.tokenizer, config.tokenizer_training, config.trainer, tmp_path)
+    training = config.prior_training.model_copy(update={"steps": 10, "refit_below": 300, "choose_decoding": choose})
+    record = train_prior.run(data, config.prior, training, config.trainer, config.sampling, tmp_path)
+    lengths = train_prior.refit_lengths(training, int(record["best_step"]))
+    assert len(lengths) == 1 or choose
+    place = lengths.index(int(record["trained_steps"]))
+    state = torch.load(tmp_path / "prior-refit-last.ckpt", weights_only=True)["state_dict"]
+    saved = Prior.from_pretrained(tmp_path / "prior").state_dict()
+    assert all(torch.equal(saved[name], state[f"kept.{place}.{name}"]) for name in saved)

@@ -103,29 +103,24 @@ def test_an_error_of_the_input_comes_out_as_it_is(sines: Callable, temporary: Pa
     assert not list(temporary.glob("timeloom*"))
 
 
-def test_a_killed_process_is_told_of_and_its_work_done_here(
-    tmp_path: Path, sines: Callable, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("start_up", "last_words"),
+    [
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n", "it was killed"),
+        ("import os, sys\nsys.stderr.write('no more room\\n\\n')\nos._exit(3)\n", "no more room"),
+    ],
+)
+def test_a_process_that_breaks_is_told_of_and_its_work_done_here(
+    tmp_path: Path, sines: Callable, monkeypatch: pytest.MonkeyPatch, start_up: str, last_words: str
 ) -> None:
-    (tmp_path / "sitecustomize.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
+    (tmp_path / "sitecustomize.py").write_text(start_up)
     monkeypatch.syspath_prepend(tmp_path)
     X, y = sines(8, seed=0)
     with Workers(1) as workers:
         workers.start("a", fcn(), X, y)
-        with pytest.warns(RuntimeWarning, match=r"trained FCN ended without a result \(it was killed\); it is trained"):
+        with pytest.warns(RuntimeWarning, match=rf"trained FCN ended without a result \({last_words}\); it is trained"):
             found = workers.train("a", fcn(), X, y, silent)
     np.testing.assert_array_equal(found.encode(X), fcn().fit(X, y).encode(X))
-
-
-def test_the_last_words_of_a_broken_process_are_told(
-    tmp_path: Path, sines: Callable, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "sitecustomize.py").write_text("import os, sys\nsys.stderr.write('no more room\\n\\n')\nos._exit(3)\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    X, y = sines(8, seed=0)
-    with Workers(1) as workers:
-        workers.start("a", fcn(), X, y)
-        with pytest.warns(RuntimeWarning, match=r"without a result \(no more room\)"):
-            workers.train("a", fcn(), X, y, silent)
 
 
 def test_chatter_on_standard_output_is_no_progress(
