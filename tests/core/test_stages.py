@@ -298,8 +298,9 @@ def test_a_missing_or_unfinished_run_is_named(tmp_path: Path) -> None:
     [
         ((1.0, 2.0, 4.0), 100, [100, 200, 400]),
         ((4.0, 1.0), 100, [100, 400]),
-        ((1.0, 2.0, 4.0), 300, [300, 600, 800]),  # at most four fifths of the steps
+        ((1.0, 2.0, 4.0), 300, [300, 600, 666]),  # at most two thirds of the steps
         ((0.001,), 100, [1]),
+        ((0.5, 1.0), 301, [150, 301]),
     ],
 )
 def test_refits_are_multiples_of_the_best_step_within_the_budget(
@@ -307,6 +308,11 @@ def test_refits_are_multiples_of_the_best_step_within_the_budget(
 ) -> None:
     training = train_prior.PriorTraining(steps=1000, refit_factors=factors)
     assert train_prior.refit_lengths(training, best_step) == expected
+
+
+def test_without_a_choice_the_refit_takes_the_length_nearest_to_the_best_step() -> None:
+    training = train_prior.PriorTraining(steps=1000, refit_factors=(0.5, 1.0, 4.0), choose_decoding=False)
+    assert train_prior.refit_lengths(training, 100) == [100]
 
 
 @pytest.mark.parametrize("choose", [True, False])

@@ -21,10 +21,11 @@ from timeloom.tokenizer.tokenizer import Tokenizer
 
 # From nearly greedy to nearly random order; guidance makes classes clearer. Noisy series want the random end, smooth
 # and regular ones the greedy end, many classes with few series each want guidance, and no setting is best for all.
+# The one that copies least comes first.
 CANDIDATES = (
-    Decoding(temperature=1.0, choice_temperature=1.0),
-    Decoding(temperature=1.0, choice_temperature=4.0),
     Decoding(temperature=1.0, choice_temperature=16.0),
+    Decoding(temperature=1.0, choice_temperature=4.0),
+    Decoding(temperature=1.0, choice_temperature=1.0),
     Decoding(temperature=0.9, choice_temperature=1.0),
     Decoding(temperature=0.9, choice_temperature=4.0),
     Decoding(temperature=1.0, choice_temperature=1.0, guidance_scale=1.5),
@@ -37,6 +38,7 @@ N_SAMPLES = 400
 MOST_REAL = 1000
 # a judge of its own: not the network that an evaluation with seed 0 trains
 JUDGE_SEED = 1000
+JUDGE_STEPS = 250
 # the share of near copies among fresh real series is about 0.05
 COPIES = 0.1
 
@@ -70,8 +72,8 @@ def choose(
     Frechet distance of the features of a classifier (FCN) trained on the training series, with the wanted class beside
     them, so that a series of another class than it was asked for counts as far (Frechet joint distance, DeVries et al.
     2019, eq. 3); of ROCKET's features where there are no two classes. Candidates with more near copies than a tenth,
-    and than 1.5 times the fewest, are out. A prior all of whose candidates copy more than a tenth is passed over,
-    unless it is the last.
+    and than 1.5 times the fewest, are out. A prior whose first candidate, the most random one, copies more than a tenth
+    is passed over, unless it is the last.
 
     Args:
         tokenizer: makes series of tokens.
@@ -89,7 +91,8 @@ def choose(
     for place, prior in enumerate(priors):
         guidable = prior.n_classes > 1 and prior.config.label_drop > 0
         candidates = [of for of in CANDIDATES if guidable or of.guidance_scale == 1]
-        distances, copies = [], []
+        distances: list[float] = []
+        copies: list[float] = []
         for done, candidate in enumerate(candidates, start=1):
             generator = torch.Generator().manual_seed(seed)
             settings = config.resolve(candidate)  # what the user wrote stays
@@ -98,10 +101,12 @@ def choose(
                 for part in torch.from_numpy(wanted).split(config.batch_size)
             ]
             made = torch.cat(parts).numpy()
+            copies.append(copy_share(series[rows], made))
+            if copies[0] > COPIES and prior is not priors[-1]:
+                break  # the others copy more
             distances.append(distance_of(made))
-            copies.append(copy_share(series, made))
             progress("decoding", done, len(candidates), f"distance {distances[-1]:.3g}")
-        if min(copies) <= COPIES or prior is priors[-1]:
+        if distances:
             allowed = max(COPIES, 1.5 * min(copies))
             best = min((i for i, share in enumerate(copies) if share <= allowed), key=lambda i: distances[i])
             return Choice(place, candidates[best], distances[best])
@@ -115,7 +120,7 @@ def _judge(
     n_classes = int(classes.max()) + 1
     judge: Encoder
     if len(np.unique(classes)) > 1:
-        judge = FCN(seed=seed).fit(series, classes, progress=progress)
+        judge = FCN(steps=JUDGE_STEPS, seed=seed).fit(series, classes, progress=progress)
     else:
         judge = Rocket(seed=seed).fit(series[rows])
     features = judge.encode(series[rows])

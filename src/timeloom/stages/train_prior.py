@@ -38,10 +38,10 @@ class PriorTraining(OptimConfig):
         judge_repeats: mask draws in each look.
         patience: looks without a better held-out loss after which training stops.
         refit_below: data sets smaller than this are trained a second time on all their series; the first time for at
-            most half of `steps`, the second for at most four fifths.
+            most half of `steps`, the second for at most two thirds.
         refit_factors: how often the number of steps that the held-out loss found: samples of small sets get better for
             longer than that loss does, until they are copies. The longest is taken whose samples do not copy, as found
-            while decoding is chosen; without that, the shortest.
+            while decoding is chosen; without that, the one nearest to 1.
         warp: strength of the random time warps of half of the series; `auto` is 0.05 below 1000 series, else 0.
         choose_decoding: try several ways of decoding on the trained prior and keep the best for this run.
     """
@@ -54,7 +54,7 @@ class PriorTraining(OptimConfig):
     judge_repeats: int = Field(default=4, ge=1)
     patience: int = Field(default=6, ge=1)
     refit_below: int = Field(default=300, ge=0)
-    refit_factors: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(1.0, 2.0, 4.0), min_length=1)
+    refit_factors: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(0.5, 1.0, 2.0, 4.0), min_length=1)
     warp: train_tokenizer.Warp = "auto"
     choose_decoding: bool = True
 
@@ -199,10 +199,12 @@ def run(
 
 
 def refit_lengths(training: PriorTraining, best_step: int) -> list[int]:
-    """Numbers of steps, ascending, of `refit_factors`; the fewest alone where nothing chooses among them."""
-    most = max(4 * training.steps // 5, 1)
-    lengths = sorted({min(max(round(factor * best_step), 1), most) for factor in training.refit_factors})
-    return lengths if training.choose_decoding else lengths[:1]
+    """Numbers of steps, ascending, of `refit_factors`; of that nearest to 1 alone where nothing chooses among them."""
+    most = max(2 * training.steps // 3, 1)
+    factors = training.refit_factors
+    if not training.choose_decoding:
+        factors = (min(factors, key=lambda factor: abs(factor - 1)),)
+    return sorted({min(max(round(factor * best_step), 1), most) for factor in factors})
 
 
 def _built(task: PriorTask, state: dict[str, Tensor]) -> Prior:
