@@ -26,6 +26,7 @@ app = typer.Typer(
 Data = Annotated[
     str, typer.Argument(help="name of a data set (see `timeloom datasets`) or a file: .npz .npy .csv .tsv .ts .arff")
 ]
+Run = Annotated[Path, typer.Argument(help="run folder of `timeloom train`")]
 Out = Annotated[Path, typer.Option("--out", help="run folder to write")]
 Preset = Annotated[
     str, typer.Option("--preset", help="smoke (seconds), small (minutes on a laptop), base (longer, or a GPU)")
@@ -98,7 +99,7 @@ def train_prior(
 
 @app.command()
 def sample(
-    run: Annotated[Path, typer.Argument(help="run folder of `timeloom train`")],
+    run: Run,
     out: Annotated[
         Path, typer.Option("--out", help="file to write: .npz (series, labels, how they were made), .npy or .csv")
     ],
@@ -233,7 +234,52 @@ def compare(
 
 
 @app.command()
-def info(run: Annotated[Path, typer.Argument(help="run folder of `timeloom train`")]) -> None:
+def encode(
+    run: Run,
+    data: Data,
+    out: Annotated[Path, typer.Option("--out", help="file to write: .npz (X_train, y_train, X_test, y_test)")],
+    kind: Annotated[
+        str, typer.Option("--kind", help="tokens, codes (a vector for each cell), pooled (a vector for each series)")
+    ] = "pooled",
+    window: Window = None,
+) -> None:
+    """Write what a run's tokenizer makes of series, as arrays."""
+    from timeloom.progress import RichProgress
+    from timeloom.stages import encode as stage
+
+    tokenizer = stage.load(run)
+    arrays = stage.run(tokenizer, _load(data, window, split=False), kind, out, progress=RichProgress())  # type: ignore[arg-type]
+    shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+    print(f"{out}: {shapes}")
+
+
+@app.command()
+def probe(
+    run: Run,
+    data: Data,
+    seeds: Annotated[int, typer.Option("--seeds", help="draws of the training series")] = 3,
+    json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
+    window: Window = None,
+) -> None:
+    """Measure how much of the classes can be read from a run's codes."""
+    from json import dumps
+
+    from timeloom.progress import RichProgress
+    from timeloom.stages import encode
+    from timeloom.stages import probe as stage
+
+    tokenizer = encode.load(run)
+    found = stage.run(tokenizer, _load(data, window), n_seeds=seeds, progress=RichProgress())
+    if json:
+        print(dumps({name: of._asdict() for name, of in found.items()}))
+        return
+    print("accuracy on the test split, pooled codes")
+    for name, of in found.items():
+        print(f"{name:<10} {100 * of.mean:5.1f} % ± {100 * of.std:.1f}")
+
+
+@app.command()
+def info(run: Run) -> None:
     """Tell what a checkpoint is: data, classes, shapes, levels, sizes, versions."""
     from timeloom.stages import sample as stage
     from timeloom.stages.train import facts, read_record

@@ -165,6 +165,21 @@ def test_info_tells_what_a_checkpoint_is(timeloom, wave_run: Path) -> None:
         assert fact in outcome.out, fact
 
 
+def test_encode_and_probe_read_a_run(timeloom, wave_run: Path, wave_file: Path, tmp_path: Path) -> None:
+    done = timeloom("encode", wave_run, wave_file, "--out", tmp_path / "codes.npz", "--kind", "tokens")
+    assert done.code == 0, done.err
+    assert "X_train (40," in done.out
+    probed = timeloom("probe", wave_run, wave_file, "--json", "--seeds", 2)
+    assert probed.code == 0, probed.err
+    found = json.loads(probed.out)
+    assert sorted(found) == ["chance", "knn", "logistic", "svm"]
+    assert found["chance"]["mean"] == 0.5
+    assert "svm" in timeloom("probe", wave_run, wave_file, "--seeds", 1).out
+    refused = timeloom("encode", wave_run, wave_file, "--out", tmp_path / "codes.csv")
+    assert refused.code == 2
+    assert "allowed: .npz" in refused.err
+
+
 def test_datasets_lists_what_loads_offline(timeloom) -> None:
     outcome = timeloom("datasets")
     assert outcome.code == 0

@@ -17,7 +17,7 @@ from timeloom.errors import InputError
 from timeloom.prior.decoding import SamplingConfig
 from timeloom.prior.prior import Prior
 from timeloom.progress import Progress, silent
-from timeloom.stages import train_prior, train_tokenizer
+from timeloom.stages import encode, train_prior
 from timeloom.tokenizer.tokenizer import Tokenizer
 
 
@@ -42,11 +42,7 @@ def load(out: Path) -> tuple[Tokenizer, Prior]:
     Raises:
         InputError: a part is missing or damaged, or the prior belongs to another tokenizer.
     """
-    if not out.exists():
-        raise InputError(f"{out}: no such run; `timeloom train DATA --out {out}` makes it")
-    if not (out / train_tokenizer.FOLDER).exists():
-        raise InputError(f"{out}: is no run folder, it holds no {train_tokenizer.FOLDER}; `timeloom train` makes one")
-    tokenizer = Tokenizer.from_pretrained(out / train_tokenizer.FOLDER)
+    tokenizer = encode.load(out)
     if not (out / train_prior.FOLDER).exists():
         raise InputError(
             f"{out}: holds a tokenizer, but no prior yet; `timeloom train-prior DATA --out {out}` trains it"

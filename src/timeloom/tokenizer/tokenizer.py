@@ -247,6 +247,12 @@ class Tokenizer(nn.Module):
         return [power(of, self.spec.n_channels, self.front.parts) for of in self.front(residual)]
 
     @torch.no_grad()
+    def codes_of(self, tokens: Tensor) -> Tensor:
+        """The code vector (B, S, D) of each cell, summed over the levels of its tokens (B, S, levels)."""
+        parts = zip(self.grids, tokens.split(self.layout.grids, dim=1), strict=True)
+        return torch.cat([grid.quantizer.lookup(part).transpose(1, 2) for grid, part in parts], dim=1)
+
+    @torch.no_grad()
     def pool(self, tokens: Tensor) -> Tensor:
         """Features (B, D) of tokens (B, S, levels): each grid's code vectors, averaged and maximised over its cells."""
         pooled = []
