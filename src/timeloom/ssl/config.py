@@ -1,0 +1,72 @@
+"""How a self-supervised loss takes part in training."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from timeloom.config import Frozen
+from timeloom.ssl.head import LOSSES, Head
+from timeloom.ssl.views import VIEWS
+
+
+class SSLConfig(Frozen):
+    """A self-supervised loss beside the reconstruction, as in NC-VQVAE: noise-invariant, more separable latents.
+
+    Attributes:
+        loss: which one; `none` leaves training exactly as it is without this section.
+        views: augmentations that make the view, in order; one name may stand alone.
+        width: of the projections. Published ones are 4096 and more; 256 is enough for a network of a laptop's size.
+        two_views: compare two views with each other, both unquantized, instead of the quantized series with a view.
+        each_level: compare the view with the sum of codes after each residual level, and average.
+        weight: of the whole loss. 1 is the published balance between its terms, scaled (see `Loss.strength`) so that
+            the weighted loss starts at about 0.5 and ends near 0.1, as the reconstruction terms do.
+        recon_view: weight of the view's own reconstruction, which is not quantized.
+    """
+
+    loss: Literal["none", "barlow", "vicreg", "vibcreg", "byol"] = "none"
+    views: tuple[str, ...] = Field(default=("gauss",), min_length=1)
+    width: int = Field(default=256, ge=2)
+    two_views: bool = False
+    each_level: bool = False
+    weight: float = Field(default=1.0, ge=0)
+    recon_view: float = Field(default=0.1, ge=0)
+
+    @field_validator("views", mode="before")
+    @classmethod
+    def _one_name(cls, views: Any) -> Any:
+        return (views,) if isinstance(views, str) else views
+
+    @field_validator("views")
+    @classmethod
+    def _known(cls, views: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in views if name not in VIEWS]
+        if unknown:
+            raise ValueError(f"there is no view {unknown[0]!r}; allowed: {', '.join(VIEWS)}")
+        return views
+
+    @model_validator(mode="after")
+    def _one_comparison(self) -> Self:
+        if self.two_views and self.each_level:
+            raise ValueError(
+                "two_views = True and each_level = True: two views have no levels; allowed: at most one of them"
+            )
+        return self
+
+    @property
+    def n_views(self) -> int:
+        """Views that a training step makes of each series."""
+        return 0 if self.loss == "none" else 2 if self.two_views else 1
+
+    def term_weights(self) -> dict[str, float]:
+        """The weight of every term that this section adds, by name."""
+        if self.loss == "none":
+            return {}
+        of = LOSSES[self.loss]
+        factor = self.weight * of.strength / (self.width if of.per_feature else 1)
+        return {"recon_view": self.recon_view} | {f"ssl_{name}": factor * w for name, w in of.weights.items()}
+
+    def head(self, features: int) -> Head:
+        """A fresh head for pooled latents of so many features."""
+        return LOSSES[self.loss].head(features, self.width)
