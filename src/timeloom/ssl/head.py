@@ -109,7 +109,7 @@ class Loss:
 
 LOSSES: dict[str, Loss] = {
     "barlow": Loss(barlow_twins.WEIGHTS, partial(PairHead, barlow_twins.barlow_twins), 1.0, per_feature=True),
-    "vicreg": Loss(vicreg.WEIGHTS, partial(PairHead, vicreg.vicreg), 0.01),
+    "vicreg": Loss(vicreg.WEIGHTS, partial(PairHead, vicreg.vicreg), 0.02),
     "vibcreg": Loss(vibcreg.WEIGHTS, partial(PairHead, vibcreg.vibcreg, whiten=True), 0.01),
-    "byol": Loss(byol.WEIGHTS, PredictionHead, 0.1),
+    "byol": Loss(byol.WEIGHTS, PredictionHead, 0.2),
 }

@@ -23,8 +23,8 @@ def group_size(channels: int, batch: int) -> int:
 def whitening_matrix(covariance: Tensor) -> Tensor:
     """Approximate inverse square roots (G, g, g) of positive definite matrices (G, g, g), by 5 Newton steps.
 
-    P <- 1.5 P - 0.5 P^3 S / tr S from P = I, then P / sqrt(tr S) (algorithm 1). Eigenvalues far below the mean one
-    are whitened in part only.
+    P <- 1.5 P - 0.5 P^3 S / tr S from P = I, then P / sqrt(tr S) (algorithm 1). Directions of small variance are
+    whitened in part only, in groups of 64 all of them: variances there come out at 0.5 to 1.
     """
     trace = covariance.diagonal(dim1=1, dim2=2).sum(dim=1)[:, None, None]
     scaled = covariance / trace
