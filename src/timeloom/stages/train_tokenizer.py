@@ -16,7 +16,9 @@ from timeloom.data import Dataset, Scaler, stratified_holdout
 from timeloom.data.missing import fill_missing
 from timeloom.data.spec import DataSpec
 from timeloom.data.warping import time_warp
+from timeloom.errors import InputError
 from timeloom.progress import Progress, silent
+from timeloom.ssl.views import make_views
 from timeloom.stages import fit_texture
 from timeloom.threads import cpu_threads
 from timeloom.tokenizer.tokenizer import Tokenizer, TokenizerConfig
@@ -74,16 +76,26 @@ class TokenizerTask:
         return self.config.term_weights()
 
     def build(self) -> Tokenizer:
-        """A fresh tokenizer."""
-        return Tokenizer(self.config, self.spec)
+        """A fresh tokenizer, with the head of its self-supervised loss if it has one."""
+        tokenizer = Tokenizer(self.config, self.spec)
+        tokenizer.add_ssl_head()
+        return tokenizer
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """The tokenizer's terms; in training half of the series are warped, unless some of their values are missing."""
+        """The tokenizer's terms.
+
+        In training half of the series are warped, unless some of their values are missing, and then come the terms of
+        the self-supervised loss. A held-out look has neither: it sees the series as they are.
+        """
         scaled = batch["scaled"]
         if model.training and self.warp and "observed" not in batch:
             half = torch.rand(len(scaled), 1, 1, generator=generator, device=scaled.device) < 0.5
             scaled = torch.where(half, time_warp(scaled, self.warp, generator), scaled)
-        return dict(model(scaled, batch.get("observed")).terms)
+        views: tuple[Tensor, ...] = ()
+        if model.training:
+            view = make_views(self.config.ssl.views)
+            views = tuple(view(scaled, generator) for _ in range(self.config.ssl.n_views))
+        return dict(model(scaled, batch.get("observed"), views).terms)
 
 
 def describe(data: Dataset) -> DataSpec:
@@ -122,10 +134,14 @@ def run(
 
     Returns:
         seconds, steps, the chosen step, its held-out loss and the amount of texture, for the run's record.
+
+    Raises:
+        InputError: a setting that the data or this machine does not allow.
     """
     start = time.perf_counter()
     spec = describe(data)
     task = TokenizerTask(config.resolve(spec), spec, warp_strength(training.warp, spec.n_train))
+    _check_batch(config, training, trainer)
     filled, observed = fill_missing(data.X_train)
     batch = {"scaled": torch.from_numpy(Scaler(np.array(spec.mean), np.array(spec.std)).transform(filled))}
     if not observed.all():
@@ -173,7 +189,17 @@ def _built(task: TokenizerTask, result: FitResult) -> Tokenizer:
     with torch.random.fork_rng(devices=[]):
         tokenizer = task.build()
     tokenizer.load_state_dict(result.state)
+    tokenizer.ssl_head = None  # it has done its work
     return tokenizer.eval()
+
+
+def _check_batch(config: TokenizerConfig, training: TokenizerTraining, trainer: TrainerConfig) -> None:
+    processes = trainer.devices * trainer.num_nodes
+    if config.ssl.n_views and training.batch_size < 2 * processes:
+        raise InputError(
+            f"tokenizer_training.batch_size = {training.batch_size}: tokenizer.ssl.loss = {config.ssl.loss} compares "
+            f"the series of a batch; allowed: at least 2 for each of the {processes} process(es)"
+        )
 
 
 def _texture(tokenizer: Tokenizer, seen: Batch, unseen: Batch, steps: int, seed: int) -> tuple[list[Tensor], float]:

@@ -47,11 +47,13 @@ class Quantized:
     Attributes:
         z_q: (B, D, W) the sum of the chosen codes, with straight-through gradient to the latents.
         tokens: (B, W, levels) integer, 0..K-1.
+        sums: for each level (B, D, W), the sum of the codes chosen up to it, without gradient.
         terms: unweighted losses: `commitment`, and for a gradient-trained codebook `codebook` and `orthogonal`.
     """
 
     z_q: Tensor
     tokens: Tensor
+    sums: list[Tensor]
     terms: dict[str, Tensor]
 
 
@@ -60,6 +62,11 @@ def orthogonal_penalty(codes: Tensor) -> Tensor:
     unit = F.normalize(codes, dim=-1)
     gram = unit @ unit.T
     return (gram - torch.eye(len(codes), device=codes.device)).square().mean()
+
+
+def straight_through(z: Tensor, z_q: Tensor) -> Tensor:
+    """The values of z_q with gradient to z, as if there were no quantizer between them (Bengio et al. 2013)."""
+    return z + (z_q - z).detach()
 
 
 class Quantizer(nn.Module):
@@ -96,7 +103,7 @@ class Quantizer(nn.Module):
         """Quantize latents (B, D, W); in training mode an EMA codebook moves and dead codes are revived."""
         residual = rearrange(z, "b d w -> b w d").float()
         commitment = codebook = orthogonal = z.new_zeros((), dtype=torch.float32)
-        chosen, tokens = torch.zeros_like(residual), []
+        chosen, tokens, sums = torch.zeros_like(residual), [], []
         for level in self.levels:
             # detached, so the library adds no straight-through step of its own; a trained code keeps its gradient
             code, indices, _ = level(residual.detach())
@@ -106,11 +113,11 @@ class Quantizer(nn.Module):
                 orthogonal = orthogonal + orthogonal_penalty(level.codebook)
             chosen, residual = chosen + code.detach(), residual - code.detach()
             tokens.append(indices)
+            sums.append(rearrange(chosen, "b w d -> b d w"))
         terms = {"commitment": commitment}
         if self.trained:
             terms |= {"codebook": codebook, "orthogonal": orthogonal}
-        z_q = rearrange(chosen, "b w d -> b d w")
-        return Quantized(z + (z_q - z).detach(), torch.stack(tokens, dim=-1), terms)
+        return Quantized(straight_through(z, sums[-1]), torch.stack(tokens, dim=-1), sums, terms)
 
     def lookup(self, tokens: Tensor) -> Tensor:
         """Sum of the codes of tokens (B, W, levels) as (B, D, W).

@@ -15,9 +15,11 @@ from timeloom.checkpoint import fingerprint, load_weights, read_card, rebuilding
 from timeloom.config import Frozen
 from timeloom.data.spec import DataSpec
 from timeloom.errors import InputError
+from timeloom.ssl.config import SSLConfig
+from timeloom.ssl.head import Head
 from timeloom.tokenizer.front import FRONTS, FrontConfig
 from timeloom.tokenizer.networks import Decoder, Encoder, halvings
-from timeloom.tokenizer.quantizer import Quantizer, QuantizerConfig
+from timeloom.tokenizer.quantizer import Quantized, Quantizer, QuantizerConfig, straight_through
 from timeloom.tokenizer.texture import Texture, power, shaped
 
 
@@ -51,6 +53,7 @@ class TokenizerConfig(Frozen):
         dropout: share of activations dropped in training.
         quantizer: the codebooks.
         weights: the loss.
+        ssl: a self-supervised loss beside it.
     """
 
     front: FrontConfig = FrontConfig()
@@ -60,6 +63,7 @@ class TokenizerConfig(Frozen):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     quantizer: QuantizerConfig = QuantizerConfig()
     weights: TokenizerWeights = TokenizerWeights()
+    ssl: SSLConfig = SSLConfig()
 
     def resolve(self, spec: DataSpec) -> TokenizerConfig:
         """Fill in every `auto` for the data at hand.
@@ -87,7 +91,7 @@ class TokenizerConfig(Frozen):
         if self.quantizer.codebook == "gradient":
             named["codebook"] = 1.0 if weights.codebook is None else weights.codebook
             named["orthogonal"] = 0.0 if weights.orthogonal is None else weights.orthogonal
-        return named
+        return named | self.ssl.term_weights()
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,16 @@ class TokenLayout:
     grids: tuple[int, ...]
     levels: int
     codebook_size: int
+
+
+def pooled(latents: list[Tensor]) -> Tensor:
+    """Features (B, 2 grids D) of each grid's latents (B, D, W): their mean and their maximum over the cells."""
+    return torch.cat([part for z in latents for part in (z.mean(dim=2), z.amax(dim=2))], dim=1)
+
+
+def _errors(made: Tensor, wanted: Tensor) -> Tensor:
+    """Mean squared error (B,) of each case."""
+    return (made - wanted).square().flatten(1).mean(dim=1)
 
 
 class Grid(nn.Module):
@@ -161,12 +175,21 @@ class Tokenizer(nn.Module):
             levels=self.config.quantizer.levels,
             codebook_size=self.config.quantizer.codebook_size,
         )
+        self.ssl_head: Head | None = None
         self.register_buffer("mean", torch.tensor(spec.mean, dtype=torch.float64)[:, None], persistent=False)
         self.register_buffer("std", torch.tensor(spec.std, dtype=torch.float64)[:, None], persistent=False)
         self.register_buffer("texture_amount", torch.zeros(()))
         self.mean: Tensor
         self.std: Tensor
         self.texture_amount: Tensor
+
+    def add_ssl_head(self) -> None:
+        """Add what the self-supervised loss needs in training, if the configuration asks for one.
+
+        It is no part of a tokenizer: its checkpoint is written without, and is as large as if there had been none.
+        """
+        if self.config.ssl.n_views:
+            self.ssl_head = self.config.ssl.head(2 * len(self.grids) * self.config.quantizer.codebook_dim)
 
     def scale(self, x: Tensor) -> Tensor:
         """Standardise each channel with the training split's mean and deviation."""
@@ -176,15 +199,19 @@ class Tokenizer(nn.Module):
         """Undo `scale`."""
         return (x * self.std + self.mean).float()
 
-    def forward(self, scaled: Tensor, observed: Tensor | None = None) -> TokenizerOutput:
+    def forward(
+        self, scaled: Tensor, observed: Tensor | None = None, views: tuple[Tensor, ...] = ()
+    ) -> TokenizerOutput:
         """Encode, quantize and decode scaled series.
 
         Args:
             scaled: (B, C, T) without NaN: missing values are filled in beforehand.
             observed: (B, C, T) boolean, False where a value was missing: it takes no part in the losses.
+            views: as many augmented versions (B, C, T) of `scaled` as `config.ssl.n_views`, for a tokenizer in training
+                that has an SSL head; they add its terms. They are not quantized, so they move no codebook.
         """
         frames = self.front(scaled)
-        z = [grid.encoder(band) for grid, band in zip(self.grids, frames, strict=True)]
+        z = self._latents(frames)
         quantized = [grid.quantizer(latent) for grid, latent in zip(self.grids, z, strict=True)]
         decoded = [grid.decoder(q.z_q) for grid, q in zip(self.grids, quantized, strict=True)]
         recon = self.front.inverse(decoded)
@@ -195,17 +222,52 @@ class Tokenizer(nn.Module):
             goal = self.front(target)
         terms["recon_time"] = F.mse_loss(recon, target)
         terms["recon_stft"] = F.mse_loss(torch.cat(decoded, dim=1), torch.cat(goal, dim=1))
+        if views:
+            complete = None if observed is None else observed.flatten(1).all(dim=1)
+            terms |= self._view_terms(z, quantized, views, complete)
         tokens = torch.cat([q.tokens for q in quantized], dim=1)
         return TokenizerOutput(recon, tokens, z, [q.z_q for q in quantized], terms)
+
+    def _latents(self, frames: list[Tensor]) -> list[Tensor]:
+        return [grid.encoder(band) for grid, band in zip(self.grids, frames, strict=True)]
+
+    def _view_terms(
+        self, z: list[Tensor], quantized: list[Quantized], views: tuple[Tensor, ...], complete: Tensor | None
+    ) -> dict[str, Tensor]:
+        """`recon_view` and the SSL terms of a batch with latents z, and its views, which are not quantized.
+
+        `recon_view` is the mean squared error of the views plus that of their frames. A view mixes what was observed
+        with what was filled in, so a series that is not complete (B,) has no part in it.
+        """
+        assert self.ssl_head is not None
+        assert len(views) == self.config.ssl.n_views
+        series = torch.cat(views)
+        frames = self.front(series)
+        latents = self._latents(frames)
+        decoded = [grid.decoder(of) for grid, of in zip(self.grids, latents, strict=True)]
+        error = _errors(self.front.inverse(decoded), series) + _errors(torch.cat(decoded, 1), torch.cat(frames, 1))
+        if complete is not None:
+            error = error * complete.repeat(len(views))
+        seen = pooled(latents).chunk(len(views))
+        versions = [seen[1]] if self.config.ssl.two_views else self._pooled_levels(z, quantized)
+        terms = self.ssl_head(versions, seen[0])
+        return {"recon_view": error.mean()} | {f"ssl_{name}": term for name, term in terms.items()}
+
+    def _pooled_levels(self, z: list[Tensor], quantized: list[Quantized]) -> list[Tensor]:
+        """Pooled quantized latents (B, features): with all levels, or also with only the first 1, 2, ... of them."""
+        first = 0 if self.config.ssl.each_level else self.layout.levels - 1
+        return [
+            pooled([straight_through(latent, q.sums[level]) for latent, q in zip(z, quantized, strict=True)])
+            for level in range(first, self.layout.levels)
+        ]
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
         """Tokens (B, S, levels) of series (B, C, T) in the data's unit, without NaN; call in eval mode."""
         assert not self.training, "encoding in training mode would move the codebook"
         frames = self.front(self.scale(x))
-        return torch.cat(
-            [grid.quantizer(grid.encoder(band)).tokens for grid, band in zip(self.grids, frames, strict=True)], dim=1
-        )
+        latents = self._latents(frames)
+        return torch.cat([grid.quantizer(z).tokens for grid, z in zip(self.grids, latents, strict=True)], dim=1)
 
     @torch.no_grad()
     def decode(self, tokens: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -255,11 +317,8 @@ class Tokenizer(nn.Module):
     @torch.no_grad()
     def pool(self, tokens: Tensor) -> Tensor:
         """Features (B, D) of tokens (B, S, levels): each grid's code vectors, averaged and maximised over its cells."""
-        pooled = []
-        for grid, part in zip(self.grids, tokens.split(self.layout.grids, dim=1), strict=True):
-            z_q = grid.quantizer.lookup(part)
-            pooled += [z_q.mean(dim=2), z_q.amax(dim=2)]
-        return torch.cat(pooled, dim=1)
+        parts = tokens.split(self.layout.grids, dim=1)
+        return pooled([grid.quantizer.lookup(part) for grid, part in zip(self.grids, parts, strict=True)])
 
     @property
     def codes(self) -> Tensor:
@@ -280,6 +339,7 @@ class Tokenizer(nn.Module):
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write weights and card into a folder."""
+        assert self.ssl_head is None, "an SSL head is for training only"
         card = {
             "kind": self.kind,
             "config": self.config.model_dump(mode="json"),
