@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from timeloom.errors import InputError
 from timeloom.evaluation.measures.tokens import (
+    code_cosine,
     code_shares,
     gini,
     level_information,
@@ -165,3 +166,39 @@ def test_bad_tokens_are_refused(measure: Callable[..., object]) -> None:
 def test_sets_of_unlike_grids_are_refused() -> None:
     with pytest.raises(InputError, match=r"synthetic tokens have shape \(3, 5, 1\), real ones \(3, 6, 1\)"):
         token_divergence(draws(3, 4, 0), draws(3, 4, 0, (5, 1)), 4)
+
+
+def test_cosines_are_those_of_the_codes_in_use() -> None:
+    codes = np.random.default_rng(0).normal(size=(2, 6, 3))
+    tokens = np.array([[[0, 5], [3, 5]], [[4, 1], [0, 5]]])  # level 0 uses 0, 3, 4; level 1 uses 1, 5
+
+    def cos(level: int, i: int, j: int) -> float:
+        a, b = codes[level, i], codes[level, j]
+        return abs(float(a @ b)) / float(np.sqrt((a @ a) * (b @ b)))
+
+    expected = ((cos(0, 0, 3) + cos(0, 0, 4) + cos(0, 3, 4)) / 3 + cos(1, 1, 5)) / 2
+    assert code_cosine(tokens, codes) == pytest.approx(expected)
+    spoiled = codes.copy()
+    spoiled[0, [1, 2, 5]] = spoiled[1, [0, 2]] = 1.0  # dead codes
+    assert code_cosine(tokens, spoiled) == pytest.approx(expected)
+    assert code_cosine(tokens, -7 * codes) == pytest.approx(expected)
+
+
+def test_cosines_of_orthogonal_parallel_and_single_codes() -> None:
+    every = np.arange(4)[:, None, None]
+    assert code_cosine(every, np.eye(4)[None]) == pytest.approx(0)
+    assert code_cosine(every, np.outer([1, -2, 3, 0.5], np.ones(3))[None]) == pytest.approx(1)
+    one_used = np.concatenate([np.zeros_like(every), every], axis=2)
+    assert code_cosine(one_used, np.stack([np.eye(4), np.eye(4)])) == pytest.approx(0)
+    assert np.isnan(code_cosine(np.zeros_like(every), np.eye(4)[None]))
+    many = np.random.default_rng(0).normal(size=(1, 500, 32))
+    assert code_cosine(np.arange(500)[:, None, None], many) == pytest.approx(np.sqrt(2 / np.pi / 32), rel=0.02)
+
+
+def test_codes_that_do_not_fit_the_tokens_are_refused() -> None:
+    with pytest.raises(InputError, match="codes have 2 levels, the tokens 1; allowed: the same"):
+        code_cosine(draws(5, 4, 0), np.zeros((2, 4, 3)))
+    with pytest.raises(InputError, match=r"allowed: 0\.\.3, the codebook"):
+        code_cosine(draws(50, 8, 0), np.zeros((1, 4, 3)))
+    with pytest.raises(InputError, match=r"codes have shape \(4, 3\); allowed: finite"):
+        code_cosine(draws(5, 4, 0), np.zeros((4, 3)))

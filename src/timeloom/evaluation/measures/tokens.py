@@ -68,6 +68,36 @@ def gini(tokens: ArrayLike, codebook_size: int) -> float:
     return float((ordered @ ranks / codebook_size).mean())
 
 
+def code_cosine(tokens: ArrayLike, codes: ArrayLike) -> float:
+    """Mean |cosine| between the code vectors in use, in [0, 1]; lower is better: the codes point in more directions.
+
+    Over all pairs of different codes (L, K, D) of a level that the tokens (N, S, L) choose at least once, averaged over
+    the levels. Codes that nothing chooses are left out: dead ones often lie near zero or near each other, and say
+    nothing of what the prior reads. A level with a single code in use has no pair and is left out; NaN if all are so.
+    Independent directions give about sqrt(2 / (pi D)), not 0. What the penalty of Shin et al. 2023, "Exploration into
+    translation-equivariant image quantization", acts on.
+
+    Raises:
+        InputError: as `code_shares`, or codes of another number of levels.
+    """
+    vectors = np.asarray(codes, dtype=np.float64)
+    if vectors.ndim != 3 or not np.isfinite(vectors).all():
+        raise InputError(f"codes have shape {vectors.shape}; allowed: finite (n_levels, codebook_size, dim)")
+    shares = code_shares(tokens, vectors.shape[1])
+    if len(shares) != len(vectors):
+        raise InputError(f"codes have {len(vectors)} levels, the tokens {len(shares)}; allowed: the same")
+    means = [_mean_cosine(of[used]) for of, used in zip(vectors, shares > 0, strict=True) if used.sum() > 1]
+    return float(np.mean(means)) if means else float("nan")
+
+
+def _mean_cosine(vectors: NDArray[np.float64]) -> float:
+    """Mean |cosine| over the pairs of rows of vectors (K, D), K at least 2; a zero vector is at right angles to all."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+    cosines = np.abs(unit @ unit.T)
+    return float((cosines.sum() - np.trace(cosines)) / (len(unit) * (len(unit) - 1)))
+
+
 def token_divergence(real_tokens: ArrayLike, synthetic_tokens: ArrayLike, codebook_size: int) -> float:
     """KL(real || synthetic) of the code distributions at a place, in nats; lower is better, 0 best.
 
