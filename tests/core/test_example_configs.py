@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from core_helpers import QUIET, sines
 
-from timeloom.stages import run_config, sample, train
+from timeloom.stages import run_config, sample, train, train_tokenizer
+from timeloom.tokenizer.tokenizer import Tokenizer
 
 FOLDER = run_config.preset_path("small").parent
 EXAMPLES = sorted(path.stem for path in FOLDER.glob("*.yaml") if path.stem not in run_config.PRESETS)
@@ -19,6 +20,7 @@ GRIDS_AND_LEVELS = {
     "orthogonal": (1, 1),
     "windows": (1, 6),
 }
+NCVQVAE = sorted((FOLDER / "ncvqvae").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -31,3 +33,17 @@ def test_an_example_trains_and_samples(name: str, tmp_path: Path) -> None:
     made = sample.run(tokenizer, prior, 4, config.sampling)
     assert made.X.shape == (4, 2, 32)
     assert np.isfinite(made.X).all()
+
+
+def test_the_variants_of_ncvqvae_are_there() -> None:
+    pairs = {f"{loss}_{view}" for loss in ("barlow", "vibcreg") for view in ("warp", "slice", "gauss")}
+    assert {path.stem for path in NCVQVAE} == pairs | {"none", "vicreg_gauss", "byol_gauss"}
+
+
+@pytest.mark.parametrize("path", NCVQVAE, ids=lambda path: path.stem)
+def test_a_variant_of_ncvqvae_trains_as_it_is_named(path: Path, tmp_path: Path) -> None:
+    short = ("tokenizer_training.steps=3", "tokenizer_training.texture_steps=0")
+    config = run_config.build("smoke", path, [*short, *QUIET])
+    train_tokenizer.run(sines(), config.tokenizer, config.tokenizer_training, config.trainer, tmp_path)
+    ssl = Tokenizer.from_pretrained(tmp_path / "tokenizer").config.ssl
+    assert path.stem in (ssl.loss, f"{ssl.loss}_{'_'.join(ssl.views)}")
