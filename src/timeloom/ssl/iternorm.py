@@ -67,11 +67,11 @@ class IterNorm(nn.Module):
     @torch.no_grad()
     def _remember(self, mean: Tensor, whitener: Tensor) -> None:
         size = whitener.shape[1]
-        blocks = rearrange(whitener, "(n k) i j -> n k i j", k=self.group // size)
-        place = torch.eye(len(blocks[0]), dtype=mean.dtype, device=mean.device)
-        whole = torch.einsum("nkij,kl->nkilj", blocks, place).reshape(-1, self.group, self.group)
+        parts = self.group // size
         self.running_mean.lerp_(mean, MOMENTUM)
-        self.running_whitener.lerp_(whole, MOMENTUM)
+        self.running_whitener.mul_(1 - MOMENTUM)
+        blocks = self.running_whitener.view(-1, parts, size, parts, size).diagonal(dim1=1, dim2=3)
+        blocks.add_(rearrange(whitener, "(n k) i j -> n i j k", k=parts), alpha=MOMENTUM)
 
 
 def _apply(whitener: Tensor, centred: Tensor) -> Tensor:
