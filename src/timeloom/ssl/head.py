@@ -97,7 +97,8 @@ class Loss:
     Attributes:
         weights: the published weight of each term.
         head: builds the head for so many features and such a width.
-        strength: factor on all weights, so that losses of different scale pull about equally on a tokenizer.
+        strength: factor on all weights, chosen by trial so that losses of different scale pull about equally on a
+            tokenizer (see `SSLConfig.weight`).
         per_feature: divide by the width besides, for a loss whose terms are sums over features.
     """
 
