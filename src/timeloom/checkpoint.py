@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from timeloom.errors import InputError
 
-FORMAT = 3
+FORMAT = 4
 WEIGHTS, CARD = "model.safetensors", "config.json"
 
 

@@ -11,6 +11,7 @@ from core_helpers import fitted_tokenizer, spec, tokenizer_config
 from torch import Tensor
 
 from timeloom.stages import fit_texture
+from timeloom.tokenizer.texture import power
 from timeloom.tokenizer.tokenizer import Tokenizer
 
 LENGTH, PATCH = 64, 8
@@ -64,7 +65,8 @@ def test_more_steps_explain_the_residuals_better_than_their_mean() -> None:
         model = tokenizer()
         fit_texture.fit(model, scaled, None, steps=steps, seed=0)
         (features,) = model.decoder_features(model.encode(model.unscale(scaled)))
-        (powers,) = model.residual_powers(scaled)
+        (residual,) = model.residual_frames(scaled)
+        powers = power(residual, 1, 1)
         with torch.no_grad():
             losses.append(model.grids[0].texture.nll(features, powers).item())
     assert losses[0] == pytest.approx(1.0, abs=1e-4)  # powers over their mean
@@ -81,7 +83,7 @@ def test_the_fit_changes_the_texture_alone_and_is_seeded() -> None:
     assert torch.equal(torch.get_rng_state(), global_state)
     after = first.state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
-    assert changed == {f"grids.0.texture.{name}" for name in ("level", "conv.weight", "conv.bias")}
+    assert changed == {f"grids.0.texture.{name}" for name in ("level", "mixing", "conv.weight", "conv.bias")}
     assert first.fingerprint == second.fingerprint != third.fingerprint
     assert not any(of.requires_grad for of in first.grids[0].texture.parameters())
 
@@ -155,3 +157,20 @@ def test_every_front_can_be_fitted_with_several_channels(kind: dict[str, object]
     fit_texture.apply(model, levels, fit_texture.choose_amount(model, levels, model.unscale(scaled), seed=0))
     made = model.decode(model.encode(model.unscale(scaled)), torch.Generator().manual_seed(0))
     assert made.isfinite().all()
+
+
+def test_marginals_give_what_is_made_the_values_of_the_series() -> None:
+    """Noise between two levels, which Gaussian noise oversteps on both sides."""
+    model = tokenizer()
+    scaled = torch.rand(400, 1, LENGTH, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    fit_texture.fit(model, scaled, None, steps=0, seed=0)
+    fit_texture.apply(model, fit_texture.measure(model, scaled, None), 1.0)
+    tokens = model.encode(model.unscale(scaled))
+    before = model.scale(model.decode(tokens, torch.Generator().manual_seed(1)))
+    assert before.abs().max() > 2
+    fit_texture.fit_marginals(model, scaled, seed=0)
+    after = model.scale(model.decode(tokens, torch.Generator().manual_seed(1)))
+    assert after.abs().max() <= 1.001
+    levels = torch.linspace(0.02, 0.98, 25)
+    torch.testing.assert_close(after.flatten().quantile(levels), 2 * levels - 1, atol=0.03, rtol=0)
+    assert torch.equal(model.decode(tokens), tokenizer().decode(tokens))  # the plain mean is not touched

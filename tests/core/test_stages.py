@@ -327,3 +327,14 @@ def test_the_saved_prior_is_the_snapshot_of_the_recorded_length(tmp_path: Path, 
     state = torch.load(tmp_path / "prior-refit-last.ckpt", weights_only=True)["state_dict"]
     saved = Prior.from_pretrained(tmp_path / "prior").state_dict()
     assert all(torch.equal(saved[name], state[f"kept.{place}.{name}"]) for name in saved)
+
+
+def test_the_amount_of_texture_can_be_given_and_marginals_be_fitted(tmp_path: Path) -> None:
+    config, data = smoke("tokenizer_training.texture=0.5", "tokenizer_training.marginals=true", *FAST[:1]), sines()
+    record = train_tokenizer.run(data, config.tokenizer, config.tokenizer_training, config.trainer, tmp_path)
+    tokenizer = Tokenizer.from_pretrained(tmp_path / "tokenizer")
+    assert record["texture"] == tokenizer.texture_amount == 0.5
+    assert tokenizer.marginals.fitted
+    assert tokenizer.marginals.real[0, -1].item() == pytest.approx(
+        tokenizer.scale(torch.from_numpy(data.X_train)).max()
+    )

@@ -11,7 +11,7 @@ from core_helpers import fitted_tokenizer, spec, tokenizer_config
 from torch import Tensor
 
 from timeloom.tokenizer.front import FRONTS, FrontConfig
-from timeloom.tokenizer.texture import Texture, power, shaped
+from timeloom.tokenizer.texture import Texture, mixed, mixing_of, power, shaped
 from timeloom.tokenizer.tokenizer import Tokenizer
 
 
@@ -195,15 +195,54 @@ def test_the_texture_is_part_of_the_checkpoint(model: Tokenizer, tmp_path: Path)
     assert mute.fingerprint != model.fingerprint
 
 
-def test_residual_powers_are_those_of_what_reconstruction_loses(model: Tokenizer) -> None:
+def test_residual_frames_are_those_of_what_reconstruction_loses(model: Tokenizer) -> None:
     x = white(5, model.spec.n_channels, model.spec.length)
     with torch.no_grad():
         residual = x - model(x).recon
-    found = model.residual_powers(x)
-    for of, frames in zip(found, model.front(residual), strict=True):
-        assert of.shape == (5, frames.shape[1] // model.front.parts, frames.shape[2])
-        torch.testing.assert_close(of.sum(), frames.square().sum())
-    nothing = model.residual_powers(x, torch.zeros_like(x, dtype=torch.bool))
+    for of, frames in zip(model.residual_frames(x), model.front(residual), strict=True):
+        assert torch.equal(of, frames)
+    nothing = model.residual_frames(x, torch.zeros_like(x, dtype=torch.bool))
     assert not any(of.any() for of in nothing)
     with pytest.raises(AssertionError, match="training mode"):
-        model.train().residual_powers(x)
+        model.train().residual_frames(x)
+
+
+# ---- correlations between channels
+
+
+def correlated(n: int, seed: int = 0) -> Tensor:
+    """Noise (n, 3, 24) whose second channel is the first, and whose third is half of it and half its own."""
+    own = white(n, 2, 24, seed=seed)
+    return torch.stack([own[:, 0], own[:, 0], (own[:, 0] + own[:, 1]) / 2**0.5], dim=1)
+
+
+@pytest.mark.parametrize("kind", ["stft", "patch"])
+def test_mixed_noise_has_the_correlations_that_were_found(kind: str) -> None:
+    front = FRONTS[kind](FrontConfig.parse({"kind": kind}).resolve(24), 3, 24)
+    (found,), (frames,) = front(correlated(2000)), front(white(2000, 3, 24, seed=7))
+    mixing = mixing_of(found, 3, front.parts, front.n_mixed)
+    torch.testing.assert_close(mixing.norm(dim=1), torch.ones(front.n_mixed))
+    made = front.inverse([mixed(frames, mixing, 3, front.parts)])[..., 4:-4]
+    matrix = torch.corrcoef(made.transpose(0, 1).flatten(1))
+    expected = torch.tensor([[1, 1, 0.5**0.5], [1, 1, 0.5**0.5], [0.5**0.5, 0.5**0.5, 1]])
+    torch.testing.assert_close(matrix, expected, atol=0.02, rtol=0)
+    assert made.var().item() == pytest.approx(1.0, rel=0.05)
+
+
+def test_patches_also_keep_the_correlations_in_time() -> None:
+    front = FRONTS["patch"](FrontConfig(kind="patch", patch=8), 1, 24)
+    steps = white(3000, 1, 24).cumsum(dim=2)[..., 16:] / 4  # 8 steps of a walk
+    (frames,) = front(torch.cat([steps, steps, steps], dim=2))
+    mixing = mixing_of(frames, 1, 1, front.n_mixed)
+    made = mixed(front(white(3000, 1, 24, seed=3))[0], mixing, 1, 1)[:, :, 0]
+    expected = torch.corrcoef(steps[:, 0].T)
+    assert expected.min() > 0.7
+    torch.testing.assert_close(torch.corrcoef(made.T), expected, atol=0.05, rtol=0)
+
+
+def test_no_mixing_leaves_noise_as_it_is_and_silence_can_be_measured() -> None:
+    frames = white(4, 12, 3)
+    assert torch.equal(mixed(frames, torch.eye(2), 2, 2), frames)
+    assert torch.equal(mixed(frames, torch.eye(1), 1, 2), frames)
+    assert mixing_of(torch.zeros(4, 12, 3), 2, 2, 2).isfinite().all()
+    assert mixing_of(frames[:1, :, :1], 12, 1, 12).isfinite().all()  # fewer frames than rows

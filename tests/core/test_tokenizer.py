@@ -197,3 +197,31 @@ def test_weights_of_another_tokenizer_are_refused(tmp_path: Path) -> None:
     (tmp_path / "one" / "model.safetensors").write_bytes(weights)
     with pytest.raises(InputError, match="fingerprints differ"):
         Tokenizer.from_pretrained(tmp_path / "one")
+
+
+@pytest.mark.parametrize("front", [{}, {"bands": (2,)}, {"kind": "patch"}])
+def test_the_geometric_mean_weighs_halving_alike_in_every_channel(front: dict[str, object]) -> None:
+    x = torch.randn(6, 3, 32, generator=torch.Generator().manual_seed(0))
+    made = [
+        fitted_tokenizer(tokenizer_config(front=front, channel_mean=of), spec(3)) for of in ("arithmetic", "geometric")
+    ]
+    plain, balanced = (model(x) for model in made)
+    errors = (plain.recon - x).square().mean(dim=(0, 2))
+    torch.testing.assert_close(plain.terms["recon_time"], errors.mean())
+    torch.testing.assert_close(balanced.recon, plain.recon)
+    expected = (errors + 1e-4).log().mean().exp()
+    torch.testing.assert_close(balanced.terms["recon_time"], expected)
+    assert balanced.terms["recon_stft"] < plain.terms["recon_stft"]
+    (pull,) = torch.autograd.grad(balanced.terms["recon_time"], balanced.recon)
+    # the gradient of channel c is that of its own error over that error: all have the same inner product with it
+    products = (pull * (balanced.recon - x)).sum(dim=(0, 2)) * (errors + 1e-4) / errors
+    torch.testing.assert_close(products, products.mean().expand(3))
+
+
+def test_of_one_channel_both_means_are_the_error() -> None:
+    x = torch.randn(6, 1, 32, generator=torch.Generator().manual_seed(0))
+    losses = [
+        fitted_tokenizer(tokenizer_config(channel_mean=of), spec())(x).terms["recon_time"].item()
+        for of in ("arithmetic", "geometric")
+    ]
+    assert losses[1] == pytest.approx(losses[0], abs=2e-4)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from timeloom.encoders import Rocket
 from timeloom.evaluation.measures.frechet import frechet_distance
+from timeloom.tokenizer.texture import mixing_of, power
 from timeloom.tokenizer.tokenizer import Tokenizer
 
 AMOUNTS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -19,13 +20,17 @@ TINY = 1e-8
 def fit(tokenizer: Tokenizer, scaled: Tensor, observed: Tensor | None, *, steps: int, seed: int) -> None:
     """Train the textures of all grids on the residuals of scaled series (N, C, T); at most 2000 of them are used.
 
-    The networks learn *where* residuals are large; how large they are on average is measured by `measure`.
+    The networks learn *where* residuals are large, and how those of channels hang together; how large they are on
+    average is measured by `measure`.
     """
     rows = slice(MOST_CASES)
     generator = torch.Generator().manual_seed(seed)
-    powers, features = _residuals(tokenizer, scaled[rows], None if observed is None else observed[rows])
-    for grid, goal, hidden in zip(tokenizer.grids, powers, features, strict=True):
+    channels, parts = tokenizer.spec.n_channels, tokenizer.front.parts
+    residuals, features = _residuals(tokenizer, scaled[rows], None if observed is None else observed[rows])
+    for grid, residual, hidden in zip(tokenizer.grids, residuals, features, strict=True):
+        goal = power(residual, channels, parts)
         texture = grid.texture.requires_grad_(True)
+        texture.mixing.copy_(mixing_of(residual, channels, parts, len(texture.mixing)))
         texture.level.copy_(goal.mean(dim=(0, 2)).clamp(min=TINY)[:, None])
         optimizer = torch.optim.AdamW(texture.parameters(), lr=5e-3, weight_decay=1e-2)
         for _ in range(steps):
@@ -42,7 +47,8 @@ def measure(tokenizer: Tokenizer, scaled: Tensor, observed: Tensor | None) -> li
 
     On its own training series a tokenizer loses less than on others: their residuals are too small a measure.
     """
-    powers, _ = _residuals(tokenizer, scaled, observed)
+    residuals, _ = _residuals(tokenizer, scaled, observed)
+    powers = [power(of, tokenizer.spec.n_channels, tokenizer.front.parts) for of in residuals]
     return [of.mean(dim=(0, 2)).clamp(min=TINY)[:, None] for of in powers]
 
 
@@ -74,14 +80,25 @@ def apply(tokenizer: Tokenizer, levels: list[Tensor], amount: float) -> None:
 
 
 @torch.no_grad()
+def fit_marginals(tokenizer: Tokenizer, scaled: Tensor, *, seed: int, batch_size: int = 256) -> None:
+    """Map the values of reconstructions with their texture to those of the scaled series (N, C, T) themselves."""
+    generator = torch.Generator().manual_seed(seed)
+    made = [
+        tokenizer.scale(tokenizer.decode(tokenizer.encode(tokenizer.unscale(part)), generator))
+        for part in scaled.split(batch_size)
+    ]
+    tokenizer.marginals.fit(torch.cat(made), scaled)
+
+
+@torch.no_grad()
 def _residuals(
     tokenizer: Tokenizer, scaled: Tensor, observed: Tensor | None, batch_size: int = 256
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Residual powers and the decoder's hidden states of each grid, of all series."""
-    powers: list[list[Tensor]] = []
+    """Residual frames and the decoder's hidden states of each grid, of all series."""
+    residuals: list[list[Tensor]] = []
     features: list[list[Tensor]] = []
     for start in range(0, len(scaled), batch_size):
         rows = slice(start, start + batch_size)
-        powers.append(tokenizer.residual_powers(scaled[rows], None if observed is None else observed[rows]))
+        residuals.append(tokenizer.residual_frames(scaled[rows], None if observed is None else observed[rows]))
         features.append(tokenizer.decoder_features(tokenizer.encode(tokenizer.unscale(scaled[rows]))))
-    return [torch.cat(of) for of in zip(*powers, strict=True)], [torch.cat(of) for of in zip(*features, strict=True)]
+    return [torch.cat(of) for of in zip(*residuals, strict=True)], [torch.cat(of) for of in zip(*features, strict=True)]

@@ -48,6 +48,8 @@ class TokenizerTraining(OptimConfig):
             that the held-out loss found; to take no longer than others, each time for at most half of `steps`.
         warp: strength of the random time warps of half of the series; `auto` is 0.05 below 1000 series, else 0.
         texture_steps: steps of the texture's own training; 0 leaves it out.
+        texture: the amount of it, 0 to 1; `auto` measures on held-out series how much looks best.
+        marginals: map each channel's values so that they are distributed as in the training series.
     """
 
     steps: int = Field(default=1500, ge=1)
@@ -60,6 +62,8 @@ class TokenizerTraining(OptimConfig):
     refit_below: int = Field(default=300, ge=0)
     warp: Warp = "auto"
     texture_steps: int = Field(default=400, ge=0)
+    texture: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = "auto"
+    marginals: bool = False
 
 
 @dataclass(frozen=True)
@@ -164,7 +168,7 @@ def run(
         record |= {"best_step": result.best_step, "held_out_loss": result.best_loss}
         tokenizer = _built(task, result)
         with cpu_threads(trainer.threads):
-            texture = _texture(tokenizer, seen, unseen, training.texture_steps, seed)
+            texture = _texture(tokenizer, seen, unseen, training, seed)
         if refit:
             again = training.model_copy(update={"steps": result.best_step})
             tokenizer = _built(task, fit("tokenizer-refit", task, batch, again, trainer, out, **common))  # type: ignore[arg-type]
@@ -174,6 +178,9 @@ def run(
                 )
         fit_texture.apply(tokenizer, *texture)
         record["texture"] = texture[1]
+    if training.marginals:
+        with cpu_threads(trainer.threads):
+            fit_texture.fit_marginals(tokenizer, batch["scaled"], seed=seed)
     tokenizer.save_pretrained(out / FOLDER)
     return {"seconds": time.perf_counter() - start, **record}
 
@@ -202,10 +209,14 @@ def _check_batch(config: TokenizerConfig, training: TokenizerTraining, trainer: 
         )
 
 
-def _texture(tokenizer: Tokenizer, seen: Batch, unseen: Batch, steps: int, seed: int) -> tuple[list[Tensor], float]:
+def _texture(
+    tokenizer: Tokenizer, seen: Batch, unseen: Batch, training: TokenizerTraining, seed: int
+) -> tuple[list[Tensor], float]:
     """Train the texture; its levels and amount, as measured on unseen series."""
-    fit_texture.fit(tokenizer, seen["scaled"], seen.get("observed"), steps=steps, seed=seed)
+    fit_texture.fit(tokenizer, seen["scaled"], seen.get("observed"), steps=training.texture_steps, seed=seed)
     levels = fit_texture.measure(tokenizer, unseen["scaled"], unseen.get("observed"))
-    if steps == 0 or len(unseen["scaled"]) < 2:
+    if training.texture != "auto":
+        return levels, training.texture
+    if training.texture_steps == 0 or len(unseen["scaled"]) < 2:
         return levels, 0.0
     return levels, fit_texture.choose_amount(tokenizer, levels, tokenizer.unscale(unseen["scaled"]), seed=seed)

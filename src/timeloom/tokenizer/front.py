@@ -80,6 +80,8 @@ class STFTFront(nn.Module):
         self.n_frames = length // self.hop + 1
         self.band_features = [2 * n_channels * (b - a) for a, b in pairwise(self.edges)]
         self.parts = 2  # real and imaginary
+        # frames overlap, so noise mixed across bins would not be a series' any more
+        self.n_mixed = n_channels
         window = torch.hann_window(self.n_fft)
         self.register_buffer("window", window / window.square().sum().sqrt(), persistent=False)
         self.window: Tensor
@@ -116,6 +118,7 @@ class PatchFront(nn.Module):
         self.n_frames = -(-length // self.patch)
         self.band_features = [n_channels * self.patch]
         self.parts = 1
+        self.n_mixed = n_channels * self.patch
 
     def describe(self) -> str:
         """One line for people."""

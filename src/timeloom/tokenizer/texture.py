@@ -7,6 +7,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 MOST_LOG_RATIO = 4.0
+TINY, JITTER = 1e-12, 1e-4
 
 
 def power(frames: Tensor, n_channels: int, parts: int) -> Tensor:
@@ -21,18 +22,49 @@ def shaped(white: Tensor, variance: Tensor, n_channels: int, parts: int) -> Tens
     return rearrange(split * deviation, "b c p f w -> b (c p f) w")
 
 
+def _rows(frames: Tensor, n_channels: int, parts: int, n_mixed: int) -> Tensor:
+    """Frames (B, C parts F, W) as (B, n_mixed, rest, W), where n_mixed is C or, of real frames, C F."""
+    bins = n_mixed // n_channels
+    return rearrange(frames, "b (c p g f) w -> b (c g) (p f) w", c=n_channels, p=parts, g=bins)
+
+
+def mixed(white: Tensor, mixing: Tensor, n_channels: int, parts: int) -> Tensor:
+    """Frames of white noise (B, C parts F, W) correlated by the matrix mixing (M, M), M being C, or C F if parts is 1.
+
+    Rows of `mixing` have norm 1, so the variance stays 1.
+    """
+    rows = torch.einsum("ij,bjrw->birw", mixing, _rows(white, n_channels, parts, len(mixing)))
+    bins = len(mixing) // n_channels
+    return rearrange(rows, "b (c g) (p f) w -> b (c p g f) w", c=n_channels, p=parts, g=bins)
+
+
+def mixing_of(frames: Tensor, n_channels: int, parts: int, n_mixed: int) -> Tensor:
+    """The matrix (n_mixed, n_mixed) by which `mixed` gives white noise the correlations of frames (B, C parts F, W).
+
+    Cholesky factor of their correlation matrix, each frame's bins scaled to one mean power first, so that a loud bin
+    says no more than a quiet one.
+    """
+    rows = _rows(frames, n_channels, parts, n_mixed).double()
+    rows = rows / rows.square().mean(dim=(0, 3), keepdim=True).sqrt().clamp(min=TINY)
+    covariance = torch.einsum("birw,bjrw->ij", rows, rows) / (rows.numel() / n_mixed)
+    factor = torch.linalg.cholesky(covariance + JITTER * torch.eye(n_mixed, dtype=torch.double, device=rows.device))
+    return (factor / factor.norm(dim=1, keepdim=True)).float()
+
+
 class Texture(nn.Module):
     """Variance of the residual in every channel, bin and frame, given the decoder's last hidden states.
 
     A convolution gives the logarithm of the ratio to `level`, the mean over a data set. It is trained after the
     tokenizer, which it does not change, by `nll`; an untrained one says `level` everywhere, and that is 0 at first.
+    What is lost of several channels is rarely independent: `mixing` correlates the noise, see `mixing_of`.
 
     Args:
         hidden: channels of the decoder.
         n_powers: channels times bins.
+        n_mixed: what is correlated: channels, or channels times bins.
     """
 
-    def __init__(self, hidden: int, n_powers: int) -> None:
+    def __init__(self, hidden: int, n_powers: int, n_mixed: int = 1) -> None:
         super().__init__()
         self.conv = nn.Conv1d(hidden, n_powers, 3, padding=1)
         nn.init.zeros_(self.conv.weight)
@@ -40,7 +72,9 @@ class Texture(nn.Module):
         nn.init.zeros_(self.conv.bias)
         self.requires_grad_(False)  # no part of the tokenizer's own training
         self.register_buffer("level", torch.zeros(n_powers, 1))
+        self.register_buffer("mixing", torch.eye(n_mixed))
         self.level: Tensor
+        self.mixing: Tensor
 
     def forward(self, features: Tensor) -> Tensor:
         """Variances (B, n_powers, W) of hidden states (B, hidden, W)."""

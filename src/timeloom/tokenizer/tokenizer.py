@@ -9,7 +9,6 @@ from typing import Any, Literal, Self
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from timeloom.checkpoint import fingerprint, load_weights, read_card, rebuilding, save_model
 from timeloom.config import Frozen
@@ -18,9 +17,13 @@ from timeloom.errors import InputError
 from timeloom.ssl.config import SSLConfig
 from timeloom.ssl.head import Head
 from timeloom.tokenizer.front import FRONTS, FrontConfig
+from timeloom.tokenizer.marginals import Marginals
 from timeloom.tokenizer.networks import Decoder, Encoder, halvings
 from timeloom.tokenizer.quantizer import Quantized, Quantizer, QuantizerConfig, straight_through
-from timeloom.tokenizer.texture import Texture, power, shaped
+from timeloom.tokenizer.texture import Texture, mixed, shaped
+
+# below this error, of a channel of variance 1, nothing is gained by the geometric mean
+SMALL = 1e-4
 
 
 class TokenizerWeights(Frozen):
@@ -53,6 +56,9 @@ class TokenizerConfig(Frozen):
         dropout: share of activations dropped in training.
         quantizer: the codebooks.
         weights: the loss.
+        channel_mean: of the channels' mean squared errors: `arithmetic`, the error of all values, or `geometric`,
+            by which every channel gains alike from being halved: channels of pure noise then cost no codes (a Gaussian
+            likelihood with a variance for each channel).
         ssl: a self-supervised loss beside it.
     """
 
@@ -63,6 +69,7 @@ class TokenizerConfig(Frozen):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     quantizer: QuantizerConfig = QuantizerConfig()
     weights: TokenizerWeights = TokenizerWeights()
+    channel_mean: Literal["arithmetic", "geometric"] = "arithmetic"
     ssl: SSLConfig = SSLConfig()
 
     def resolve(self, spec: DataSpec) -> TokenizerConfig:
@@ -141,7 +148,7 @@ def _errors(made: Tensor, wanted: Tensor) -> Tensor:
 class Grid(nn.Module):
     """Encoder, quantizer, decoder and texture of one band."""
 
-    def __init__(self, features: int, n_frames: int, n_powers: int, config: TokenizerConfig) -> None:
+    def __init__(self, features: int, n_frames: int, n_powers: int, n_mixed: int, config: TokenizerConfig) -> None:
         super().__init__()
         assert isinstance(config.width, int), "resolve the config first"
         widths = halvings(n_frames, config.width)
@@ -150,7 +157,7 @@ class Grid(nn.Module):
         self.encoder = Encoder(features, config.hidden, dim, widths, config.blocks, config.dropout)
         self.quantizer = Quantizer(config.quantizer)
         self.decoder = Decoder(features, config.hidden, dim, widths, config.blocks, config.dropout)
-        self.texture = Texture(config.hidden, n_powers)
+        self.texture = Texture(config.hidden, n_powers, n_mixed)
 
 
 class Tokenizer(nn.Module):
@@ -168,7 +175,7 @@ class Tokenizer(nn.Module):
         self.config, self.spec = config.resolve(spec), spec
         self.front = FRONTS[self.config.front.kind](self.config.front, spec.n_channels, spec.length)
         n_frames, parts = self.front.n_frames, self.front.parts
-        grids = [Grid(f, n_frames, f // parts, self.config) for f in self.front.band_features]
+        grids = [Grid(f, n_frames, f // parts, self.front.n_mixed, self.config) for f in self.front.band_features]
         self.grids: Any = nn.ModuleList(grids)
         self.layout = TokenLayout(
             grids=tuple(grid.cells for grid in grids),
@@ -179,6 +186,7 @@ class Tokenizer(nn.Module):
         self.register_buffer("mean", torch.tensor(spec.mean, dtype=torch.float64)[:, None], persistent=False)
         self.register_buffer("std", torch.tensor(spec.std, dtype=torch.float64)[:, None], persistent=False)
         self.register_buffer("texture_amount", torch.zeros(()))
+        self.marginals = Marginals(spec.n_channels)
         self.mean: Tensor
         self.std: Tensor
         self.texture_amount: Tensor
@@ -220,13 +228,22 @@ class Tokenizer(nn.Module):
         if observed is not None:
             target = torch.where(observed, scaled, recon.detach())
             goal = self.front(target)
-        terms["recon_time"] = F.mse_loss(recon, target)
-        terms["recon_stft"] = F.mse_loss(torch.cat(decoded, dim=1), torch.cat(goal, dim=1))
+        terms["recon_time"] = self._mean_error([recon], [target])
+        terms["recon_stft"] = self._mean_error(decoded, goal)
         if views:
             complete = None if observed is None else observed.flatten(1).all(dim=1)
             terms |= self._view_terms(z, quantized, views, complete)
         tokens = torch.cat([q.tokens for q in quantized], dim=1)
         return TokenizerOutput(recon, tokens, z, [q.z_q for q in quantized], terms)
+
+    def _mean_error(self, made: list[Tensor], wanted: list[Tensor]) -> Tensor:
+        """Mean squared error of parts (B, C F, W) of all channels, averaged over them as `channel_mean` says."""
+        squares = (torch.cat(made, dim=1) - torch.cat(wanted, dim=1)).square()
+        if self.config.channel_mean == "arithmetic":
+            return squares.mean()
+        channels = self.spec.n_channels
+        parts = [part.unflatten(1, (channels, -1)) for part in squares.split([of.shape[1] for of in made], dim=1)]
+        return (torch.cat(parts, dim=2).mean(dim=(0, 2, 3)) + SMALL).log().mean().exp()
 
     def _latents(self, frames: list[Tensor]) -> list[Tensor]:
         return [grid.encoder(band) for grid, band in zip(self.grids, frames, strict=True)]
@@ -274,14 +291,16 @@ class Tokenizer(nn.Module):
         """Series (B, C, T) in the data's unit of tokens (B, S, levels), each 0..K-1.
 
         With a generator they get the texture that the data have around their reconstructions: Gaussian noise whose
-        spectrum the tokens decide, times `texture_amount`. Without one they are the decoder's mean.
+        spectrum the tokens decide, times `texture_amount`, and then the data's marginals, where those were fitted.
+        Without one they are the decoder's mean.
         """
         features = self.decoder_features(tokens)
         bands = [grid.decoder.head(of) for grid, of in zip(self.grids, features, strict=True)]
         if generator is not None and self.texture_amount > 0:
             noise = self.texture(features, generator)
             bands = [band + self.texture_amount * of for band, of in zip(bands, noise, strict=True)]
-        return self.unscale(self.front.inverse(bands))
+        series = self.front.inverse(bands)
+        return self.unscale(series if generator is None else self.marginals(series))
 
     @torch.no_grad()
     def decoder_features(self, tokens: Tensor) -> list[Tensor]:
@@ -291,22 +310,23 @@ class Tokenizer(nn.Module):
 
     @torch.no_grad()
     def texture(self, features: list[Tensor], generator: torch.Generator) -> list[Tensor]:
-        """Frames of noise of each grid: white noise filtered to the variances that the texture gives each frame."""
-        shape = (len(features[0]), self.spec.n_channels, self.spec.length)
+        """Frames of noise of each grid: white noise with the correlations and variances that the texture gives it."""
+        channels, parts = self.spec.n_channels, self.front.parts
+        shape = (len(features[0]), channels, self.spec.length)
         white = self.front(torch.randn(shape, generator=generator, device=features[0].device))
         return [
-            shaped(of, grid.texture(hidden), self.spec.n_channels, self.front.parts)
+            shaped(mixed(of, grid.texture.mixing, channels, parts), grid.texture(hidden), channels, parts)
             for grid, hidden, of in zip(self.grids, features, white, strict=True)
         ]
 
     @torch.no_grad()
-    def residual_powers(self, scaled: Tensor, observed: Tensor | None = None) -> list[Tensor]:
-        """Power (B, C F, W) in each grid of what reconstruction loses of scaled series (B, C, T); eval mode only."""
+    def residual_frames(self, scaled: Tensor, observed: Tensor | None = None) -> list[Tensor]:
+        """Frames (B, C parts F, W) in each grid of what reconstruction loses of scaled series (B, C, T); eval mode."""
         assert not self.training, "encoding in training mode would move the codebook"
         residual = scaled - self(scaled).recon
         if observed is not None:
             residual = residual * observed
-        return [power(of, self.spec.n_channels, self.front.parts) for of in self.front(residual)]
+        return self.front(residual)
 
     @torch.no_grad()
     def codes_of(self, tokens: Tensor) -> Tensor:
