@@ -135,7 +135,7 @@ def test_the_gradient_reaches_the_encoder_through_the_quantized_series_too(loss:
     total = torch.stack([terms[f"ssl_{name}"] for name in LOSSES[loss].weights]).sum()
     for side in torch.autograd.grad(total, (x, view), retain_graph=True):
         assert side.abs().sum() > 0
-    assert torch.autograd.grad(terms["recon_view"], x, allow_unused=True, retain_graph=True)[0] is None
+    assert not torch.autograd.grad(terms["recon_view"], x, retain_graph=True)[0].any()
 
 
 def test_two_views_are_compared_with_each_other() -> None:
@@ -165,7 +165,7 @@ def test_levels_are_compared_one_by_one_and_averaged() -> None:
         versions = [torch.cat([q.mean(2), q.amax(2)], dim=1) for q in quantized[0].sums]
         assert model.ssl_head is not None
         parts = [model.ssl_head([version], other) for version in versions]
-        terms = model._view_terms(z, quantized, (view,), None)
+        terms = model(x, None, (view,)).terms
     assert len({part["invariance"].item() for part in parts}) == 3
     for name in ("invariance", "redundancy"):
         torch.testing.assert_close(terms[f"ssl_{name}"], torch.stack([part[name] for part in parts]).mean())
