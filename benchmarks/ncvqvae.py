@@ -1,0 +1,171 @@
+"""The comparison of self-supervised tokenizers: one prior for all, only the tokenizer's loss differs.
+
+    python benchmarks/ncvqvae.py probes --data ECG5000.npz FordA.npz --seeds 0 1 2 --work runs/ncvqvae
+    python benchmarks/ncvqvae.py samples --data ECG5000.npz --seeds 0 1 --work runs/ncvqvae
+    python benchmarks/ncvqvae.py cost --data ECG5000.npz
+    python benchmarks/ncvqvae.py table --work runs/ncvqvae --published ucr_ncvqvae_runs.csv
+
+A variant is a file of `configs/ncvqvae`. `probes` trains tokenizers alone and reads the classes from their pooled
+codes; `samples` trains a prior on each of these tokenizers, too. What is finished in `--work` is not done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import statistics
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from quality import one_seed
+
+from timeloom import data as datasets
+from timeloom.checkpoint import read_json, write_json
+from timeloom.evaluation import EncoderCache
+from timeloom.progress import RichProgress
+from timeloom.stages import encode, probe, run_config, train, train_tokenizer
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "ncvqvae"
+VARIANTS = {
+    "probes": [path.stem for path in sorted(CONFIGS.glob("*.yaml"))],
+    "samples": ["none", "barlow_gauss", "vibcreg_gauss", "vibcreg_slice"],
+}
+# names of the published study
+THEIRS = {"none": "regular"}
+PROBE, SAMPLES = "probe.json", "result.json"
+Key = tuple[str, str]
+
+
+def probes(args: argparse.Namespace) -> None:
+    """Train the tokenizers of every set, variant and seed, and write what their probes find."""
+    for name in args.data:
+        data = datasets.load(name).with_test_split()
+        for variant in args.variants or VARIANTS["probes"]:
+            for seed in args.seeds:
+                folder = args.work / data.name / variant / f"seed{seed}"
+                if (folder / PROBE).exists():
+                    continue
+                config = run_config.build(args.preset, CONFIGS / f"{variant}.yaml", args.overrides, seed=seed)
+                record = train.run(data, config, folder, stages=("tokenizer",), resume=True, progress=RichProgress())
+                found = probe.run(encode.load(folder), data, n_seeds=3)
+                accuracies = {kind: of._asdict() for kind, of in found.items()}
+                write_json(folder / PROBE, {"probe": accuracies, "tokenizer": record["stages"]["tokenizer"]})
+                print(data.name, variant, seed, {kind: round(of.mean, 4) for kind, of in found.items()}, flush=True)
+
+
+def samples(args: argparse.Namespace) -> None:
+    """Train the same prior on each of these tokenizers, sample and measure."""
+    for name in args.data:
+        data, cache = datasets.load(name).with_test_split(), EncoderCache()
+        for variant in args.variants or VARIANTS["samples"]:
+            for seed in args.seeds:
+                config = run_config.build(args.preset, CONFIGS / f"{variant}.yaml", args.overrides, seed=seed)
+                folder = args.work / data.name / variant / f"seed{seed}"
+                metrics = one_seed(data, args.preset, config, folder, False, cache)["metrics"]
+                shown = {kind: round(metrics[kind]["value"], 3) for kind in ("fid_fcn", "recon_fid_fcn", "cas")}
+                print(data.name, variant, seed, shown, flush=True)
+
+
+def cost(args: argparse.Namespace) -> None:
+    """Seconds of a training step of every variant against the plain one; medians, in turns."""
+    for name in args.data:
+        data = datasets.load(name).with_test_split()
+        variants = args.variants or VARIANTS["probes"]
+        steps = {variant: _stepper(data, variant, args) for variant in variants}
+        times: dict[str, list[float]] = defaultdict(list)
+        for _ in range(args.rounds):
+            for variant, step in steps.items():
+                start = time.process_time()
+                step()
+                times[variant].append(time.process_time() - start)
+        plain = statistics.median(times["none"])
+        for variant in variants:
+            median = statistics.median(times[variant])
+            print(f"{data.name} {variant}: {1000 * median:.1f} ms a step, {median / plain:.2f} x plain")
+
+
+def _stepper(data: datasets.Dataset, variant: str, args: argparse.Namespace) -> Any:
+    config = run_config.build(args.preset, CONFIGS / f"{variant}.yaml", args.overrides, seed=0)
+    spec = train_tokenizer.describe(data)
+    task = train_tokenizer.TokenizerTask(config.tokenizer.resolve(spec), spec)
+    model, generator = task.build().train(), torch.Generator().manual_seed(0)
+    scaled = model.scale(torch.from_numpy(data.X_train[: config.tokenizer_training.batch_size]))
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4, fused=True)
+
+    def step() -> None:
+        terms = task.loss(model, {"scaled": scaled}, generator)
+        optimizer.zero_grad()
+        torch.stack([task.weights[term] * value for term, value in terms.items()]).sum().backward()
+        optimizer.step()
+
+    return step
+
+
+def table(args: argparse.Namespace) -> None:
+    """What is finished, as Markdown: mean and deviation over the seeds, beside the published figures."""
+    found: dict[Key, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for path in sorted(args.work.glob(f"*/*/seed*/{PROBE}")):
+        row = found[path.parts[-4], path.parts[-3]]
+        for kind, of in read_json(path)["probe"].items():
+            row[kind].append(100 * of["mean"])
+    for path in sorted(args.work.glob(f"*/*/seed*/{SAMPLES}")):
+        row, metrics = found[path.parts[-4], path.parts[-3]], read_json(path)["metrics"]
+        row["FID"].append(metrics["fid_fcn"]["value"])
+        row["reconstruction FID"].append(metrics["recon_fid_fcn"]["value"])
+        row["CAS"].append(100 * metrics["cas"]["value"])
+    theirs = _published(args.published)
+    columns = ("svm", "knn", "logistic", "FID", "reconstruction FID", "CAS")
+    print("| set | variant | seeds | " + " | ".join(columns) + " | published svm, knn, FID, CAS |")
+    print("|" + "---|" * (len(columns) + 4))
+    for (name, variant), row in sorted(found.items()):
+        cells = [_spread(row[column], 3 if "FID" in column else 1) for column in columns]
+        print(f"| {name} | {variant} | {len(row['svm'])} | {' | '.join(cells)} | {theirs.get((name, variant), '')} |")
+
+
+def _published(path: Path | None) -> dict[Key, str]:
+    if path is None:
+        return {}
+    ours = {theirs: name for name, theirs in THEIRS.items()}
+    with path.open() as lines:
+        rows = list(csv.DictReader(lines))
+    return {
+        (row["dataset"], ours.get(row["variant"], row["variant"].replace("barlowtwins", "barlow"))): (
+            f"{100 * float(row['svm_accuracy']):.1f}, {100 * float(row['knn_accuracy']):.1f}, "
+            f"{float(row['FID']):.2f}, {100 * float(row['cas']):.1f}"
+        )
+        for row in rows
+    }
+
+
+def _spread(values: list[float], digits: int) -> str:
+    if not values:
+        return ""
+    spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.{digits}f}{spread}"
+
+
+def main() -> None:
+    """Read the arguments and run one part."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=("probes", "samples", "cost", "table"))
+    parser.add_argument("--data", nargs="+", default=[], help="names or files of data sets")
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS["probes"], help="only these")
+    parser.add_argument("--preset", default=run_config.DEFAULT_PRESET)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--rounds", type=int, default=30, help="of cost")
+    parser.add_argument("--work", type=Path, help="folder for the runs")
+    parser.add_argument("--published", type=Path, help="of table: CSV file of the published study")
+    args = parser.parse_args()
+    if args.part != "cost" and args.work is None:
+        parser.error("--work is missing")
+    if args.part != "table" and not args.data:
+        parser.error("--data is missing")
+    {"probes": probes, "samples": samples, "cost": cost, "table": table}[args.part](args)
+
+
+if __name__ == "__main__":
+    main()
