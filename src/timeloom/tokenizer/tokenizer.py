@@ -22,7 +22,7 @@ from timeloom.tokenizer.networks import Decoder, Encoder, halvings
 from timeloom.tokenizer.quantizer import Quantized, Quantizer, QuantizerConfig, straight_through
 from timeloom.tokenizer.texture import Texture, mixed, shaped
 
-# below this error, of a channel of variance 1, nothing is gained by the geometric mean
+# below this error, of a channel of variance 1, no power mean gives it more weight
 SMALL = 1e-4
 
 
@@ -56,9 +56,9 @@ class TokenizerConfig(Frozen):
         dropout: share of activations dropped in training.
         quantizer: the codebooks.
         weights: the loss.
-        channel_mean: of the channels' mean squared errors: `arithmetic`, the error of all values, or `geometric`,
-            by which every channel gains alike from being halved: channels of pure noise then cost no codes (a Gaussian
-            likelihood with a variance for each channel).
+        channel_power: exponent p of the power mean of the channels' mean squared errors. 1 is the error of all values;
+            towards 0, the geometric mean, every channel gains alike from being halved, so that channels of pure noise
+            cost fewer codes (at 0 a Gaussian likelihood with a variance for each channel).
         ssl: a self-supervised loss beside it.
     """
 
@@ -69,7 +69,7 @@ class TokenizerConfig(Frozen):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     quantizer: QuantizerConfig = QuantizerConfig()
     weights: TokenizerWeights = TokenizerWeights()
-    channel_mean: Literal["arithmetic", "geometric"] = "arithmetic"
+    channel_power: float = Field(default=1.0, ge=0, le=1)
     ssl: SSLConfig = SSLConfig()
 
     def resolve(self, spec: DataSpec) -> TokenizerConfig:
@@ -247,13 +247,14 @@ class Tokenizer(nn.Module):
         return TokenizerOutput(recon, tokens, z, [q.z_q for q in quantized], terms)
 
     def _mean_error(self, made: list[Tensor], wanted: list[Tensor]) -> Tensor:
-        """Mean squared error of parts (B, C F, W) of all channels, averaged over them as `channel_mean` says."""
+        """Mean squared error of parts (B, C F, W) of all channels, averaged over them as `channel_power` says."""
         squares = (torch.cat(made, dim=1) - torch.cat(wanted, dim=1)).square()
-        if self.config.channel_mean == "arithmetic":
+        power, channels = self.config.channel_power, self.spec.n_channels
+        if power == 1 or channels == 1:
             return squares.mean()
-        channels = self.spec.n_channels
         parts = [part.unflatten(1, (channels, -1)) for part in squares.split([of.shape[1] for of in made], dim=1)]
-        return (torch.cat(parts, dim=2).mean(dim=(0, 2, 3)) + SMALL).log().mean().exp()
+        errors = torch.cat(parts, dim=2).mean(dim=(0, 2, 3)) + SMALL
+        return errors.log().mean().exp() if power == 0 else errors.pow(power).mean().pow(1 / power)
 
     def _latents(self, frames: list[Tensor]) -> list[Tensor]:
         return [grid.encoder(band) for grid, band in zip(self.grids, frames, strict=True)]
