@@ -1,0 +1,72 @@
+"""A picture of every view: what a self-supervised loss holds to be the same series."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from timeloom.data import Scaler, check_series
+from timeloom.data.missing import fill_missing
+from timeloom.evaluation.page.figures import drawing_style
+from timeloom.evaluation.plots import SYNTHETIC_COLOUR
+from timeloom.ssl.views import VIEWS, View
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+N_SERIES, COLUMNS = 3, 3
+SERIES_COLOUR = "#8c96a0"
+APART = 1.1
+
+
+def views_sheet(X: ArrayLike, *, seed: int) -> Figure:
+    """One panel a view: three of the series (n, C, T) in grey, and a view of each in colour over it.
+
+    The series are drawn by the seed, scaled as for training (each channel to zero mean and unit variance, missing
+    values filled in), and set under each other, so that a view is seen on its own series. All panels show the same
+    series on the same axes. Of several channels the first one is drawn. The same input gives the same picture.
+
+    Raises:
+        InputError: no series of shape (n, C, T) or (n, T), T at least 8.
+    """
+    from matplotlib.figure import Figure
+
+    checked, _ = check_series(X, None, "X", 1)
+    filled, _ = fill_missing(checked)
+    rows = np.sort(np.random.default_rng(seed).permutation(len(filled))[:N_SERIES])
+    series = Scaler.fit(filled).transform(filled)[rows]
+    n_rows = -(-(len(VIEWS) + 1) // COLUMNS)
+    with drawing_style():
+        figure = Figure(figsize=(12, 2.1 * n_rows + 0.5), dpi=100, layout="constrained")
+        panels = figure.subplots(n_rows, COLUMNS, sharex=True, sharey=True).ravel()
+        shift = APART * float(np.ptp(series[:, 0], axis=1).max() or 1.0)
+        for panel, (name, view) in zip(panels, VIEWS.items(), strict=False):
+            panel.set_title(name, loc="left", fontsize=11, fontweight="bold")
+            _draw(panel, series[:, 0], _seen(view, series, seed)[:, 0], shift)
+        for panel in panels[len(VIEWS) :]:
+            panel.axis("off")
+        handles, words = panels[0].get_legend_handles_labels()
+        channel = ", first channel" if series.shape[1] > 1 else ""
+        panels[len(VIEWS)].legend(handles, words, loc="center", frameon=False, title=f"{len(rows)} series{channel}")
+        for panel in panels[-COLUMNS : len(VIEWS)]:
+            panel.set_xlabel("time step")
+        return figure
+
+
+def _seen(view: View, series: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+    return view(torch.from_numpy(series), torch.Generator().manual_seed(seed)).numpy()
+
+
+def _draw(panel: Axes, series: NDArray[np.float32], seen: NDArray[np.float32], shift: float) -> None:
+    down = -shift * np.arange(len(series))[:, None]
+    before = panel.plot((series + down).T, color=SERIES_COLOUR, linewidth=2.2, alpha=0.8)
+    after = panel.plot((seen + down).T, color=SYNTHETIC_COLOUR, linewidth=1.2)
+    before[0].set_label("the series")
+    after[0].set_label("a view of it")
+    panel.set_yticks([])
+    panel.margins(x=0.01)
+    panel.grid(axis="x", alpha=0.25, linewidth=0.5)
