@@ -17,7 +17,7 @@ def code_shares(tokens: ArrayLike, codebook_size: int) -> NDArray[np.float64]:
     Raises:
         InputError: not whole numbers of shape (N, S, L), or a code outside [0, codebook_size).
     """
-    counts = _counts(_check_tokens(tokens, codebook_size), codebook_size).sum(axis=0)
+    counts = _counts(check_tokens(tokens, codebook_size), codebook_size).sum(axis=0)
     return counts / counts.sum(axis=1, keepdims=True)
 
 
@@ -109,7 +109,7 @@ def token_divergence(real_tokens: ArrayLike, synthetic_tokens: ArrayLike, codebo
     Raises:
         InputError: as `code_shares`, or sets of different positions or levels.
     """
-    grids = [_check_tokens(tokens, codebook_size) for tokens in (real_tokens, synthetic_tokens)]
+    grids = [check_tokens(tokens, codebook_size) for tokens in (real_tokens, synthetic_tokens)]
     if grids[0].shape[1:] != grids[1].shape[1:]:
         raise InputError(
             f"synthetic tokens have shape {grids[1].shape}, real ones {grids[0].shape}; "
@@ -135,7 +135,7 @@ def position_information(tokens: ArrayLike, codebook_size: int) -> NDArray[np.fl
     Raises:
         InputError: as `code_shares`.
     """
-    return _information(_thinned(_check_tokens(tokens, codebook_size))[:, :, 0], codebook_size)
+    return _information(_thinned(check_tokens(tokens, codebook_size))[:, :, 0], codebook_size)
 
 
 def level_information(tokens: ArrayLike, codebook_size: int) -> NDArray[np.float64]:
@@ -146,11 +146,16 @@ def level_information(tokens: ArrayLike, codebook_size: int) -> NDArray[np.float
     Raises:
         InputError: as `code_shares`.
     """
-    grid = _thinned(_check_tokens(tokens, codebook_size))
+    grid = _thinned(check_tokens(tokens, codebook_size))
     return np.mean([_information(grid[:, cell], codebook_size) for cell in range(grid.shape[1])], axis=0)
 
 
-def _check_tokens(tokens: ArrayLike, codebook_size: int) -> NDArray[np.int64]:
+def check_tokens(tokens: ArrayLike, codebook_size: int) -> NDArray[np.int64]:
+    """The tokens as int64 (n_cases, n_cells, n_levels).
+
+    Raises:
+        InputError: not whole numbers of that shape, or a code outside [0, codebook_size).
+    """
     grid = np.asarray(tokens)
     if grid.ndim != 3 or 0 in grid.shape or grid.dtype.kind not in "iu":
         raise InputError(

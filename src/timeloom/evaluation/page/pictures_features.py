@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from timeloom.evaluation.exhibits import Embedding, Exhibits, TokenUse
+from timeloom.evaluation.measures.codes import total_variation
 from timeloom.evaluation.page.embedding import FEWEST_POINTS, Map, draw_rows, mixing, plane_maps
 from timeloom.evaluation.page.figures import (
     HEIGHT,
@@ -140,7 +141,7 @@ def _code_panel(real: NDArray, synthetic: NDArray, level: int, n_levels: int) ->
     axes.plot(100 * synthetic[drawn], linestyle="", marker="o", markersize=2.4, color=SYNTHETIC_COLOUR)
     axes.set_ylim(bottom=0)
     axis_labels(axes, "codes, most used on real series first", "share, %")
-    moved = 0.5 * float(np.abs(real - synthetic).sum())
+    moved = float(total_variation(real, synthetic))
     new, lost = int(((real == 0) & (synthetic > 0)).sum()), int(((real > 0) & (synthetic == 0)).sum())
     alt = (
         f"Use of {len(real)} codes, level {level}: {(real > 0).sum()} are used on real and {(synthetic > 0).sum()} on "
