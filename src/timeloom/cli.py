@@ -279,6 +279,26 @@ def probe(
 
 
 @app.command()
+def codebook(
+    run: Run,
+    data: Data,
+    out: Annotated[Path, typer.Option("--out", help="folder for the pictures")],
+    level: Annotated[int, typer.Option("--level", help="residual level of the codes")] = 0,
+    window: Window = None,
+) -> None:
+    """Draw a run's codes: where they lie, how often they are used, by which classes and next to which."""
+    from timeloom.progress import RichProgress
+    from timeloom.stages import encode
+    from timeloom.stages import study_codebook as stage
+
+    tokenizer = encode.load(run)
+    found = stage.run(tokenizer, _load(data, window), out, level=level, progress=RichProgress())
+    for name, of in found.items():
+        use = f"{of.used} of {of.codebook_size} codes used, perplexity {of.perplexity:.1f}"
+        print(f"{name}: {use}, mean |cosine| of used codes {of.cosine:.3f}")
+
+
+@app.command()
 def info(run: Run) -> None:
     """Tell what a checkpoint is: data, classes, shapes, levels, sizes, versions."""
     from timeloom.stages import sample as stage

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -178,6 +179,30 @@ def test_encode_and_probe_read_a_run(timeloom, wave_run: Path, wave_file: Path, 
     refused = timeloom("encode", wave_run, wave_file, "--out", tmp_path / "codes.csv")
     assert refused.code == 2
     assert "allowed: .npz" in refused.err
+
+
+def test_codebook_draws_a_runs_codes(timeloom, wave_run: Path, wave_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pictures"
+    done = timeloom("codebook", wave_run, wave_file, "--out", out)
+    assert done.code == 0, done.err
+    assert sorted(path.name for path in out.iterdir()) == sorted(
+        ["codes.png", "histograms.png", "cooccurrence.png", "classes.png"]
+    )
+    (line,) = done.out.splitlines()
+    found = re.fullmatch(
+        r"grid 0, level 0: (\d+) of 16 codes used, perplexity (\d+\.\d), mean \|cosine\| of used codes (0\.\d+)", line
+    )
+    assert found is not None, line
+    assert 1 < float(found[2]) <= int(found[1]) <= 16
+    np.save(tmp_path / "long.npy", np.zeros((4, 1, 40), dtype=np.float32) + np.arange(40))
+    for arguments, fact in (
+        ((wave_file, "--level", 1), "level is 1; this run's tokenizer has 1; allowed: 0..0"),
+        ((tmp_path / "long.npy",), "length 40"),
+    ):
+        refused = timeloom("codebook", wave_run, *arguments, "--out", tmp_path / "none")
+        assert refused.code == 2
+        assert fact in refused.err.strip().splitlines()[-1]
+    assert not (tmp_path / "none").exists()
 
 
 def test_datasets_lists_what_loads_offline(timeloom) -> None:
