@@ -35,7 +35,7 @@ MOST_BARS, MOST_PAIRED, MOST_COLUMNS, MOST_CLASSES = 256, 24, 128, 60
 MOST_NUMBERED = 40
 LETTERS = 14
 LARGEST_DOT, NUMBERED_DOT = 450.0, 180.0  # areas in square points; a smaller one has no room for a number
-NUMBER_SIZE = (0.06, 0.05)  # of a number, as shares of the map's width and height
+MAP_SIZE, NUMBER_SIZE = (5.8, 3.8), (0.3, 0.18)  # inches, width and height
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def code_maps(uses: Sequence[GridUse], *, seed: int = 0) -> Figure:
     """
     with drawing_style():
         maps = [_positions(use.codes, seed) for use in uses]
-        figure = _new_figure(4.7 * len(uses))
+        figure = _new_figure(4.7 * len(uses), WIDTH if len(maps[0]) > 1 else 0.6 * WIDTH)
         rows = figure.subplots(len(uses), len(maps[0]), squeeze=False)
         colours, words = _class_colours(uses)
         for panels, use, found in zip(rows, uses, maps, strict=True):
@@ -141,10 +141,10 @@ def class_use(uses: Sequence[GridUse]) -> Figure:
         return figure
 
 
-def _new_figure(height: float) -> Figure:
+def _new_figure(height: float, width: float = WIDTH) -> Figure:
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
+    return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 
 def _title(panel: Axes, words: str) -> None:
@@ -201,6 +201,7 @@ def _draw_codes(panel: Axes, use: GridUse, positions: NDArray[np.float64], colou
         panel.annotate(str(code), positions[code], ha="center", va="center", fontsize=8, color=INK, path_effects=halo)
     panel.set(xticks=[], yticks=[])
     panel.margins(0.08)
+    panel.set_aspect("equal", adjustable="datalim")
     panel.spines[["top", "right"]].set_visible(True)
 
 
@@ -210,7 +211,8 @@ def _edge(face: str) -> str:
 
 def _apart(codes: NDArray[np.int64], positions: NDArray[np.float64]) -> list[int]:
     """Those of the codes whose numbers do not cover the number of an earlier one."""
-    place = positions / np.maximum(np.ptp(positions, axis=0), 1e-12)
+    unit = np.max(np.ptp(positions, axis=0) / MAP_SIZE)
+    place = positions / max(float(unit), 1e-12)
     kept: list[int] = []
     for code in codes:
         if all((np.abs(place[code] - place[other]) > NUMBER_SIZE).any() for other in kept):
@@ -225,7 +227,13 @@ def _legend(figure: Figure, words: dict[str, str], has_dead: bool) -> None:
     marks = [Line2D([], [], color=face, label=text, markeredgecolor=_edge(face), **dot) for text, face in words.items()]
     if has_dead:
         marks.append(Line2D([], [], linestyle="", marker="x", color=GREY, label="not used"))
-    figure.legend(handles=marks, loc="outside lower center", ncols=5, frameon=False, title="area: how often used")
+    figure.legend(
+        handles=marks,
+        loc="outside lower center",
+        ncols=5 if figure.get_figwidth() == WIDTH else 3,
+        frameon=False,
+        title="area: how often used",
+    )
 
 
 def _draw_bars(panel: Axes, use: GridUse) -> None:
