@@ -48,7 +48,7 @@ def probes(args: argparse.Namespace) -> None:
                 folder = args.work / data.name / variant / f"seed{seed}"
                 if (folder / PROBE).exists():
                     continue
-                config = run_config.build(args.preset, CONFIGS / f"{variant}.yaml", args.overrides, seed=seed)
+                config = run_config.build(args.preset, [CONFIGS / f"{variant}.yaml"], args.overrides, seed=seed)
                 record = train.run(data, config, folder, stages=("tokenizer",), resume=True, progress=RichProgress())
                 found = probe.run(encode.load(folder), data, n_seeds=3)
                 accuracies = {kind: of._asdict() for kind, of in found.items()}
@@ -62,7 +62,7 @@ def samples(args: argparse.Namespace) -> None:
         data, cache = datasets.load(name).with_test_split(), EncoderCache()
         for variant in args.variants or VARIANTS["samples"]:
             for seed in args.seeds:
-                config = run_config.build(args.preset, CONFIGS / f"{variant}.yaml", args.overrides, seed=seed)
+                config = run_config.build(args.preset, [CONFIGS / f"{variant}.yaml"], args.overrides, seed=seed)
                 folder = args.work / data.name / variant / f"seed{seed}"
                 metrics = one_seed(data, args.preset, config, folder, False, cache)["metrics"]
                 shown = {kind: round(metrics[kind]["value"], 3) for kind in ("fid_fcn", "recon_fid_fcn", "cas")}
@@ -88,7 +88,7 @@ def cost(args: argparse.Namespace) -> None:
 
 
 def _stepper(data: datasets.Dataset, variant: str, args: argparse.Namespace) -> Any:
-    config = run_config.build(args.preset, CONFIGS / f"{variant}.yaml", args.overrides, seed=0)
+    config = run_config.build(args.preset, [CONFIGS / f"{variant}.yaml"], args.overrides, seed=0)
     spec = train_tokenizer.describe(data)
     task = train_tokenizer.TokenizerTask(config.tokenizer.resolve(spec), spec)
     model, generator = task.build().train(), torch.Generator().manual_seed(0)

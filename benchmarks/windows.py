@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", required=True, help="files of long series, or Sines")
     parser.add_argument("--window", type=int, default=24)
     parser.add_argument("--preset", default=run_config.DEFAULT_PRESET)
-    parser.add_argument("--config", type=Path, help="YAML laid over the preset")
+    parser.add_argument("--config", type=Path, nargs="+", default=[], help="YAML files laid over the preset")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--repetitions", type=int, default=5, help="of each score")

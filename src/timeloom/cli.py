@@ -31,7 +31,7 @@ Out = Annotated[Path, typer.Option("--out", help="run folder to write")]
 Preset = Annotated[
     str, typer.Option("--preset", help="smoke (seconds), small (minutes on a laptop), base (longer, or a GPU)")
 ]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML laid over the preset")]
+ConfigFile = Annotated[list[Path] | None, typer.Option("--config", help="YAML laid over the preset; may be repeated")]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="one setting, such as prior_training.steps=500; may be repeated"),
@@ -248,7 +248,7 @@ def encode(
     from timeloom.stages import encode as stage
 
     tokenizer = stage.load(run)
-    arrays = stage.run(tokenizer, _load(data, window, split=False), kind, out, progress=RichProgress())  # type: ignore[arg-type]
+    arrays = stage.run(tokenizer, _load(data, window), kind, out, progress=RichProgress())  # type: ignore[arg-type]
     shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
     print(f"{out}: {shapes}")
 
@@ -273,7 +273,7 @@ def probe(
     if json:
         print(dumps({name: of._asdict() for name, of in found.items()}))
         return
-    print("accuracy on the test split, pooled codes")
+    print("accuracy on the test split from pooled codes, ± deviation over the draws")
     for name, of in found.items():
         print(f"{name:<10} {100 * of.mean:5.1f} % ± {100 * of.std:.1f}")
 
@@ -296,6 +296,7 @@ def codebook(
     for name, of in found.items():
         use = f"{of.used} of {of.codebook_size} codes used, perplexity {of.perplexity:.1f}"
         print(f"{name}: {use}, mean |cosine| of used codes {of.cosine:.3f}")
+    print(out)
 
 
 @app.command()
@@ -353,7 +354,7 @@ def _train(
     source: str,
     out: Path,
     preset: str,
-    config_file: Path | None,
+    config_files: list[Path] | None,
     overrides: list[str] | None,
     seed: int,
     resume: bool,
@@ -368,7 +369,7 @@ def _train(
         raise InputError(
             "--resume and --overwrite: one goes on with the run, the other throws it away; give one of them"
         )
-    config = run_config.build(preset, config_file, overrides or (), seed=seed)
+    config = run_config.build(preset, config_files or (), overrides or (), seed=seed)
     data = _load(source, window)
     try:
         record = stage.run(

@@ -106,6 +106,14 @@ def test_settings(timeloom, wave_file: Path, tmp_path: Path, setting: str, facts
     refused(outcome, *facts)
 
 
+def test_a_refused_training_leaves_nothing_behind(timeloom, wave_file: Path, tmp_path: Path) -> None:
+    settings = ("--set", "tokenizer.ssl.loss=barlow", "--set", "tokenizer_training.batch_size=1")
+    done = timeloom("train", wave_file, "--out", tmp_path / "run", "--preset", "smoke", *settings)
+    assert done.code == 2
+    assert "batch_size = 1" in done.err
+    assert not (tmp_path / "run").exists()
+
+
 def test_presets_and_files(timeloom, wave_file: Path, tmp_path: Path) -> None:
     refused(timeloom("train", wave_file, "--out", tmp_path / "run", "--preset", "huge"), "huge", "small")
     refused(timeloom("train", wave_file, "--out", tmp_path / "run", "--config", tmp_path / "no.yaml"), "no.yaml")

@@ -205,6 +205,26 @@ def test_codebook_draws_a_runs_codes(timeloom, wave_run: Path, wave_file: Path, 
     assert not (tmp_path / "none").exists()
 
 
+def test_data_without_a_test_split_is_encoded_as_it_was_held_out(timeloom, wave_run: Path, tmp_path: Path) -> None:
+    X, y = waves()
+    np.savez(tmp_path / "whole.npz", X=X, y=y)
+    done = timeloom("encode", wave_run, tmp_path / "whole.npz", "--out", tmp_path / "codes.npz")
+    assert done.code == 0, done.err
+    assert "X_train (32," in done.out
+    assert "X_test (8," in done.out
+
+
+def test_several_files_of_settings_are_laid_over_each_other(timeloom, wave_file: Path, tmp_path: Path) -> None:
+    files = {"one.yaml": "tokenizer: {hidden: 8, blocks: 1}", "two.yaml": "tokenizer: {blocks: 0}"}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    options = [part for name in files for part in ("--config", tmp_path / name)]
+    done = timeloom("train-tokenizer", wave_file, "--out", tmp_path / "run", "--preset", "smoke", *options)
+    assert done.code == 0, done.err
+    config = json.loads((tmp_path / "run" / "run.json").read_text())["config"]["tokenizer"]
+    assert (config["hidden"], config["blocks"]) == (8, 0)
+
+
 def test_datasets_lists_what_loads_offline(timeloom) -> None:
     outcome = timeloom("datasets")
     assert outcome.code == 0

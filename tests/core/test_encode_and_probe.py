@@ -116,8 +116,8 @@ def test_a_probe_learns_from_the_training_split_alone() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"y_train": None, "y_test": None}, "a probe needs labels and a test split"),
-        ({"X_test": None, "y_test": None}, "a probe needs labels and a test split"),
+        ({"y_train": None, "y_test": None}, "has no labels; a probe needs them"),
+        ({"X_test": None, "y_test": None}, "has no test split with labels; a probe needs one"),
         ({"y_train": np.full(40, "fast")}, "all training series have one label"),
     ],
 )

@@ -26,7 +26,7 @@ NCVQVAE = sorted((FOLDER / "ncvqvae").glob("*.yaml"))
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_trains_and_samples(name: str, tmp_path: Path) -> None:
     steps = ["tokenizer_training.steps=3", "prior_training.steps=3", "tokenizer_training.batch_size=16", *QUIET]
-    config = run_config.build("smoke", FOLDER / f"{name}.yaml", steps)
+    config = run_config.build("smoke", [FOLDER / f"{name}.yaml"], steps)
     train.run(sines(channels=2), config, tmp_path / "run")
     tokenizer, prior = sample.load(tmp_path / "run")
     assert (len(tokenizer.layout.grids), tokenizer.layout.levels) == GRIDS_AND_LEVELS[name]
@@ -43,7 +43,7 @@ def test_the_variants_of_ncvqvae_are_there() -> None:
 @pytest.mark.parametrize("path", NCVQVAE, ids=lambda path: path.stem)
 def test_a_variant_of_ncvqvae_trains_as_it_is_named(path: Path, tmp_path: Path) -> None:
     short = ("tokenizer_training.steps=3", "tokenizer_training.texture_steps=0")
-    config = run_config.build("smoke", path, [*short, *QUIET])
+    config = run_config.build("smoke", [path], [*short, *QUIET])
     train_tokenizer.run(sines(), config.tokenizer, config.tokenizer_training, config.trainer, tmp_path)
     ssl = Tokenizer.from_pretrained(tmp_path / "tokenizer").config.ssl
     assert path.stem in (ssl.loss, f"{ssl.loss}_{'_'.join(ssl.views)}")

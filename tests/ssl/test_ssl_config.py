@@ -19,7 +19,13 @@ def test_every_loss_can_be_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("gauss", ("gauss",)), ("[warp, phase]", ("warp", "phase")), ("[slice]", ("slice",))]
+    ("text", "expected"),
+    [
+        ("gauss", ("gauss",)),
+        ("warp, gauss", ("warp", "gauss")),
+        ("[warp, phase]", ("warp", "phase")),
+        ("[slice]", ("slice",)),
+    ],
 )
 def test_views_are_one_name_or_a_list(text: str, expected: tuple[str, ...]) -> None:
     assert smoke(f"tokenizer.ssl.views={text}").tokenizer.ssl.views == expected

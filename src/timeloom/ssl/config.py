@@ -16,7 +16,7 @@ class SSLConfig(Frozen):
 
     Attributes:
         loss: which one; `none` leaves training exactly as it is without this section.
-        views: augmentations that make the view, in order; one name may stand alone.
+        views: augmentations that make the view, in order; as text with commas between them.
         width: of the projections. Published ones are 4096 and more; 256 is enough for a network of a laptop's size.
         two_views: compare two views with each other, both unquantized, instead of the quantized series with a view.
         each_level: compare the view with the sum of codes after each residual level, and average.
@@ -37,7 +37,7 @@ class SSLConfig(Frozen):
     @field_validator("views", mode="before")
     @classmethod
     def _one_name(cls, views: Any) -> Any:
-        return (views,) if isinstance(views, str) else views
+        return tuple(name.strip() for name in views.split(",")) if isinstance(views, str) else views
 
     @field_validator("views")
     @classmethod
@@ -54,6 +54,10 @@ class SSLConfig(Frozen):
                 "two_views = True and each_level = True: two views have no levels; allowed: at most one of them"
             )
         return self
+
+    def describe(self) -> str:
+        """One line for people."""
+        return "no" if self.loss == "none" else f"{self.loss}, views {', '.join(self.views)}"
 
     @property
     def n_views(self) -> int:

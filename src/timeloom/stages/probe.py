@@ -62,8 +62,10 @@ def run(tokenizer: Tokenizer, data: Dataset, *, n_seeds: int = 3, progress: Prog
     Raises:
         InputError: no labels, fewer than two classes, no test split, or series that the tokenizer cannot take.
     """
-    if data.y_train is None or data.X_test is None or data.y_test is None:
-        raise InputError(f"{data.name}: a probe needs labels and a test split")
+    if data.y_train is None:
+        raise InputError(f"{data.name}: has no labels; a probe needs them")
+    if data.X_test is None or data.y_test is None:
+        raise InputError(f"{data.name}: has no test split with labels; a probe needs one")
     if len(np.unique(data.y_train)) < 2:
         raise InputError(f"{data.name}: all training series have one label; a probe needs at least 2 classes")
     if n_seeds < 1:

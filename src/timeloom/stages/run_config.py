@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,17 +60,17 @@ def preset_path(name: str) -> Path:
 
 def build(
     preset: str = DEFAULT_PRESET,
-    file: Path | None = None,
+    files: Sequence[Path] = (),
     overrides: Iterable[str] = (),
     values: Mapping[str, Any] | None = None,
     seed: int | None = None,
 ) -> RunConfig:
-    """Lay a preset, a file, nested values, `a.b=c` overrides and a seed over each other, in this order.
+    """Lay a preset, files, nested values, `a.b=c` overrides and a seed over each other, in this order.
 
     Raises:
         InputError: an unknown key or preset, a wrong type, or an impossible value.
     """
-    layers = [read_yaml(preset_path(preset)), read_yaml(file) if file else {}, dict(values or {})]
+    layers = [read_yaml(preset_path(preset)), *map(read_yaml, files), dict(values or {})]
     layers += [parse_override(text) for text in overrides]
     if seed is not None:
         layers.append({"seed": seed})

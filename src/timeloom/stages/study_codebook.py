@@ -89,4 +89,6 @@ def run(
         with drawing_style(), atomic_file(out / name) as file:
             picture.savefig(file, format="png", metadata={"Software": None})
         progress("draw", done, len(pictures))
+    if data.y_train is None:
+        (out / CLASSES).unlink(missing_ok=True)  # of an earlier study, with labels
     return {use.name: figures(use) for use in uses}

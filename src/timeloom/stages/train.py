@@ -63,6 +63,8 @@ def run(
         raise InputError(f"--out {out}: is a file, expected a folder for the run")
     if train_tokenizer.FOLDER not in stages:
         train_prior.matching_tokenizer(data, out)
+    else:
+        train_tokenizer.check_batch(config.tokenizer, config.tokenizer_training, config.trainer)
     record = _open(data, config, out, stages, resume, overwrite)
     shared = {"seed": config.seed, "resume": resume, "progress": progress}
     for stage in stages:
@@ -135,6 +137,7 @@ def facts(tokenizer: Tokenizer, prior: Prior, record: dict[str, Any]) -> dict[st
         "classes": classes,
         "front end": tokenizer.front.describe(),
         "grids": f"{cells} cells, {layout.levels} level(s), {layout.codebook_size} codes each",
+        "self-supervised": tokenizer.config.ssl.describe(),
         "tokenizer": f"{parameter_count(tokenizer):,} parameters, fingerprint {tokenizer.fingerprint}",
         "prior": f"{parameter_count(prior):,} parameters, fingerprint {fingerprint(prior)}",
         "texture": f"{float(tokenizer.texture_amount):.0%} of the noise that reconstruction smooths away",

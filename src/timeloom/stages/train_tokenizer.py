@@ -145,7 +145,7 @@ def run(
     start = time.perf_counter()
     spec = describe(data)
     task = TokenizerTask(config.resolve(spec), spec, warp_strength(training.warp, spec.n_train))
-    _check_batch(config, training, trainer)
+    check_batch(config, training, trainer)
     filled, observed = fill_missing(data.X_train)
     batch = {"scaled": torch.from_numpy(Scaler(np.array(spec.mean), np.array(spec.std)).transform(filled))}
     if not observed.all():
@@ -200,7 +200,12 @@ def _built(task: TokenizerTask, result: FitResult) -> Tokenizer:
     return tokenizer.eval()
 
 
-def _check_batch(config: TokenizerConfig, training: TokenizerTraining, trainer: TrainerConfig) -> None:
+def check_batch(config: TokenizerConfig, training: TokenizerTraining, trainer: TrainerConfig) -> None:
+    """Check that a self-supervised loss gets series to compare.
+
+    Raises:
+        InputError: fewer than 2 series a process.
+    """
     processes = trainer.devices * trainer.num_nodes
     if config.ssl.n_views and training.batch_size < 2 * processes:
         raise InputError(
