@@ -135,12 +135,15 @@ def test_merging_keeps_what_is_not_named_and_takes_what_is(base: dict[str, Any],
 def test_layers_lie_over_each_other_in_order(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("tokenizer: {hidden: 20}\nprior_training: {steps: 5, lr: 1e-3}\nseed: 1\n", encoding="utf-8")
-    config = build("smoke", file, ["prior_training.steps=7"], {"prior_training": {"steps": 6, "warmup": 2}}, seed=9)
+    config = build("smoke", [file], ["prior_training.steps=7"], {"prior_training": {"steps": 6, "warmup": 2}}, seed=9)
     assert (config.tokenizer.hidden, config.tokenizer.blocks) == (20, 1)  # the file over the preset, the rest stays
     assert (config.prior_training.steps, config.prior_training.warmup) == (7, 2)  # overrides over values over the file
     assert config.prior_training.lr == 0.001
     assert config.seed == 9
-    assert build("smoke", file).seed == 1
+    later = tmp_path / "later.yaml"
+    later.write_text("tokenizer: {hidden: 24}\n", encoding="utf-8")
+    both = build("smoke", [file, later])
+    assert (both.tokenizer.hidden, both.seed) == (24, 1)  # of two files the later one counts
 
 
 @pytest.mark.parametrize("name", PRESETS)
