@@ -188,7 +188,8 @@ def test_codebook_draws_a_runs_codes(timeloom, wave_run: Path, wave_file: Path, 
     assert sorted(path.name for path in out.iterdir()) == sorted(
         ["codes.png", "histograms.png", "cooccurrence.png", "classes.png"]
     )
-    (line,) = done.out.splitlines()
+    line, folder = done.out.splitlines()
+    assert folder == str(out)
     found = re.fullmatch(
         r"grid 0, level 0: (\d+) of 16 codes used, perplexity (\d+\.\d), mean \|cosine\| of used codes (0\.\d+)", line
     )
