@@ -184,11 +184,12 @@ def test_processes_are_started_for_full_trainings_only(sines: Callable) -> None:
 
 # no `if __name__ == "__main__"`: a script of a user
 SCRIPT = """
-import sys
+import signal, sys
 import numpy as np
 from pathlib import Path
 from timeloom.evaluation import EncoderCache, RealData, Settings, evaluate_arrays
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background is told to ignore it
 X, y = np.random.default_rng(0).standard_normal((3, 8, 1, 24)).astype(np.float32), np.arange(8) % 2
 settings = Settings(metrics=["context_fid", "fid_fcn"], n_seeds=2, fcn_steps=10**9, ts2vec_steps=10**9, workers=2)
 evaluate_arrays(
