@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +66,19 @@ def fitted_tokenizer(config: TokenizerConfig, facts: DataSpec, seed: int = 0) ->
         for _ in range(3):
             model(torch.randn(32, facts.n_channels, facts.length))
     return model.eval()
+
+
+@functools.cache
+def two_grids() -> Tokenizer:
+    """A tokenizer of two grids of two levels, for series of two channels; shared, so only to be read."""
+    levels = {"codebook_size": 8, "codebook_dim": 4, "levels": 2}
+    return fitted_tokenizer(tokenizer_config(quantizer=levels, front={"bands": [2]}), spec(channels=2))
+
+
+def two_splits() -> Dataset:
+    """Sines of two channels for it, 40 to train on and 30 to test."""
+    train, test = sines(40, channels=2), sines(30, channels=2, seed=1)
+    return dataclasses.replace(train, X_test=test.X_train, y_test=test.y_train)
 
 
 @dataclass(frozen=True)

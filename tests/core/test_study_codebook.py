@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from core_helpers import fitted_tokenizer, sines, spec, tokenizer_config
+from core_helpers import sines, two_grids, two_splits
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection, QuadMesh
 from matplotlib.colors import to_rgb
 
-from timeloom.data import Dataset
 from timeloom.errors import InputError
 from timeloom.evaluation import codebook_pictures
 from timeloom.evaluation.codebook_pictures import GridUse, class_use, code_maps, cooccurrences, histograms
 from timeloom.evaluation.measures.codes import neighbour_counts, pointwise_information, total_variation
 from timeloom.evaluation.measures.tokens import code_cosine, perplexity
 from timeloom.stages import encode, study_codebook
-from timeloom.tokenizer.tokenizer import Tokenizer
-
-
-@functools.cache
-def tokenizer() -> Tokenizer:
-    """Two grids of two levels over series of two channels."""
-    levels = {"codebook_size": 8, "codebook_dim": 4, "levels": 2}
-    return fitted_tokenizer(tokenizer_config(quantizer=levels, front={"bands": [2]}), spec(channels=2))
-
-
-def data() -> Dataset:
-    train, test = sines(40, channels=2), sines(30, channels=2, seed=1)
-    return dataclasses.replace(train, X_test=test.X_train, y_test=test.y_train)
 
 
 def use_of(train: np.ndarray, labels: list | None = None, size: int = 6, name: str = "a grid") -> GridUse:
@@ -58,18 +43,18 @@ def mesh(axes: Axes) -> np.ma.MaskedArray:
 
 @pytest.mark.parametrize("level", [0, 1])
 def test_each_grid_has_its_own_tokens_and_codes(level: int) -> None:
-    uses = study_codebook.read(tokenizer(), data(), level)
-    wanted = encode.encode(tokenizer(), data().X_train, "tokens")[..., level]
+    uses = study_codebook.read(two_grids(), two_splits(), level)
+    wanted = encode.encode(two_grids(), two_splits().X_train, "tokens")[..., level]
     assert np.array_equal(np.concatenate([use.train[..., 0] for use in uses], axis=1), wanted)
     assert [use.name for use in uses] == [f"grid 0, level {level}", f"grid 1, level {level}"]
-    for use, grid, cells in zip(uses, tokenizer().grids, tokenizer().layout.grids, strict=True):
+    for use, grid, cells in zip(uses, two_grids().grids, two_grids().layout.grids, strict=True):
         assert use.train.shape == (40, cells, 1)
         assert use.test.shape == (30, cells, 1)
         assert np.array_equal(use.codes, grid.quantizer.codebooks[level].detach().numpy())
 
 
 def test_data_without_a_test_split_have_one_held_out() -> None:
-    (use, _) = study_codebook.read(tokenizer(), sines(40, channels=2))
+    (use, _) = study_codebook.read(two_grids(), sines(40, channels=2))
     assert (len(use.train), len(use.test)) == (32, 8)
     assert use.labels is not None
     assert len(use.labels) == 32
@@ -78,20 +63,20 @@ def test_data_without_a_test_split_have_one_held_out() -> None:
 @pytest.mark.parametrize("level", [-1, 2])
 def test_a_level_that_is_not_there_is_refused(level: int) -> None:
     with pytest.raises(InputError, match=rf"level is {level}; .* has 2; allowed: 0\.\.1"):
-        study_codebook.read(tokenizer(), data(), level)
+        study_codebook.read(two_grids(), two_splits(), level)
 
 
 def test_a_study_writes_four_pictures_and_leaves_the_tokenizer_as_it_was(tmp_path: Path) -> None:
-    before = {name: value.clone() for name, value in tokenizer().state_dict().items()}
-    found = study_codebook.run(tokenizer(), data(), tmp_path / "new")
-    after = tokenizer().state_dict()
+    before = {name: value.clone() for name, value in two_grids().state_dict().items()}
+    found = study_codebook.run(two_grids(), two_splits(), tmp_path / "new")
+    after = two_grids().state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
-    assert not tokenizer().training
+    assert not two_grids().training
     files = {path.name: path.read_bytes() for path in (tmp_path / "new").iterdir()}
     assert sorted(files) == ["classes.png", "codes.png", "cooccurrence.png", "histograms.png"]
     assert all(content.startswith(b"\x89PNG") for content in files.values())
-    for use in study_codebook.read(tokenizer(), data()):
+    for use in study_codebook.read(two_grids(), two_splits()):
         figures = found[use.name]
         assert figures.used == len(np.unique(use.train))
         assert figures.codebook_size == 8
@@ -100,7 +85,7 @@ def test_a_study_writes_four_pictures_and_leaves_the_tokenizer_as_it_was(tmp_pat
 
 
 def test_without_labels_there_is_no_picture_of_classes(tmp_path: Path) -> None:
-    study_codebook.run(tokenizer(), dataclasses.replace(data(), y_train=None, y_test=None), tmp_path)
+    study_codebook.run(two_grids(), dataclasses.replace(two_splits(), y_train=None, y_test=None), tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["codes.png", "cooccurrence.png", "histograms.png"]
     with pytest.raises(InputError, match="needs labels; the data have none"):
         class_use([use_of([[0, 1]])])
@@ -109,7 +94,7 @@ def test_without_labels_there_is_no_picture_of_classes(tmp_path: Path) -> None:
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("mine")
     with pytest.raises(InputError, match="taken: is a file; allowed: a folder"):
-        study_codebook.run(tokenizer(), data(), tmp_path / "taken")
+        study_codebook.run(two_grids(), two_splits(), tmp_path / "taken")
     assert (tmp_path / "taken").read_text() == "mine"
 
 

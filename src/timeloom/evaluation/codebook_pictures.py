@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,16 +57,17 @@ class GridUse:
     test: NDArray[np.int64]
     labels: NDArray | None
 
-    @property
+    @cached_property
     def shares(self) -> NDArray[np.float64]:
         """How often the training split uses each code, (K,); they sum to 1."""
         return code_shares(self.train, len(self.codes))[0]
 
-    @property
+    @cached_property
     def test_shares(self) -> NDArray[np.float64]:
         """How often the test split uses each code, (K,)."""
         return code_shares(self.test, len(self.codes))[0]
 
+    @cached_property
     def by_class(self) -> tuple[NDArray, NDArray[np.float64]]:
         """The classes (G,) and how often each of them uses each code, (G, K); with labels only."""
         assert self.labels is not None
@@ -134,7 +136,7 @@ def class_use(uses: Sequence[GridUse]) -> Figure:
     if any(use.labels is None for use in uses):
         raise InputError("the use of codes by class needs labels; the data have none")
     with drawing_style():
-        shown = min(len(uses[0].by_class()[0]), MOST_CLASSES)
+        shown = min(len(uses[0].by_class[0]), MOST_CLASSES)
         figure = _new_figure((1.6 + max(0.17 * shown, 0.9)) * len(uses))
         for panel, use in zip(figure.subplots(len(uses), 1, squeeze=False)[:, 0], uses, strict=True):
             _draw_classes(figure, panel, use)
@@ -172,8 +174,8 @@ def _class_colours(uses: Sequence[GridUse]) -> tuple[dict[Any, str], dict[str, s
     """The colour of each class that has one, and the legend's words with theirs; white is for all others."""
     if uses[0].labels is None:
         return {}, {"codes in use": GREY}
-    classes, _ = uses[0].by_class()
-    led = [_leading(use.by_class()[1]) for use in uses]
+    classes, _ = uses[0].by_class
+    led = [_leading(use.by_class[1]) for use in uses]
     leads = np.bincount(np.concatenate([of[of >= 0] for of in led]), minlength=len(classes))
     chosen = np.sort(np.argsort(-leads, kind="stable")[: len(CLASS_COLOURS)])
     colours = {classes[index]: colour for index, colour in zip(chosen, CLASS_COLOURS, strict=False)}
@@ -189,7 +191,7 @@ def _draw_codes(panel: Axes, use: GridUse, positions: NDArray[np.float64], colou
     dead, order = positions[shares == 0], np.argsort(-shares, kind="stable")[: int((shares > 0).sum())]
     faces = [GREY] * len(order)
     if use.labels is not None:
-        classes, of_class = use.by_class()
+        classes, of_class = use.by_class
         faces = [colours.get(classes[leader], "white") for leader in _leading(of_class)[order]]
     panel.scatter(dead[:, 0], dead[:, 1], marker="x", s=16, color=GREY, linewidths=0.9)
     areas = LARGEST_DOT * shares[order] / shares.max()
@@ -305,7 +307,7 @@ def _draw_pairs(figure: Figure, left: Axes, right: Axes, use: GridUse) -> None:
 
 
 def _draw_classes(figure: Figure, panel: Axes, use: GridUse) -> None:
-    classes, shares = use.by_class()
+    classes, shares = use.by_class
     used = np.argsort(-use.shares, kind="stable")[: int((use.shares > 0).sum())]
     most = used[:MOST_COLUMNS]
     leader = _leading(shares)[most]

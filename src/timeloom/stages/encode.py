@@ -53,12 +53,10 @@ def encode(tokenizer: Tokenizer, X: np.ndarray, kind: Kind = "pooled", *, progre
             f"series have {series.shape[1]} channel(s) and length {series.shape[2]}; "
             f"this run's tokenizer takes {spec.n_channels} and {spec.length}"
         )
+    read = {"tokens": lambda tokens: tokens, "codes": tokenizer.codes_of, "pooled": tokenizer.pool}[kind]
     found = []
     for part in torch.from_numpy(fill_missing(series)[0]).split(BATCH_SIZE):
-        tokens = tokenizer.encode(part)
-        found.append(
-            tokens if kind == "tokens" else tokenizer.codes_of(tokens) if kind == "codes" else tokenizer.pool(tokens)
-        )
+        found.append(read(tokenizer.encode(part)))
         progress("encode", sum(map(len, found)), len(series))
     return torch.cat(found).numpy()
 
