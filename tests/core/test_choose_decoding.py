@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -107,9 +108,9 @@ def test_the_candidate_with_the_least_distance_is_chosen_and_the_choice_is_seede
     assert model.decoding == Decoding()  # telling is not setting
 
 
-@pytest.mark.parametrize("bias", [1.5, 2.0])
+@pytest.mark.parametrize("bias", [1.25, 2.0])
 def test_candidates_that_copy_are_out_even_if_they_are_nearest(bias: float) -> None:
-    """A tenth is allowed; 1.5 times the fewest where all copy more (the larger bias)."""
+    """A twentieth is allowed; 1.5 times the fewest where all copy more (the larger bias)."""
     model, series = prior(bias), around_the_liked_one()
     found, distance, heard = chosen(model, series)
     shares = copies(model, series)
@@ -162,6 +163,28 @@ def test_the_first_prior_that_does_not_copy_is_chosen_or_the_last(biases: tuple[
     found = choose_decoding.choose(tokenizer(), priors, series, labels, SETTINGS, seed=0, progress=silent)
     assert found.place == expected
     assert found[1:] == chosen(priors[expected], series)[:2]
+
+
+@pytest.mark.parametrize(
+    ("own", "level", "expected"),
+    [
+        (0.2, 0.0, (1, 1.0)),  # no noise helps: the last, with all there is
+        (0.2, 0.01, (0, 0.6)),  # some more noise, and the longest trained one copies no longer
+        (0.0, 0.01, (1, "auto")),  # without a texture there is nothing to raise
+        (1.0, 0.01, (0, "auto")),
+    ],
+)
+def test_where_every_prior_copies_the_texture_is_raised(
+    own: float, level: float, expected: tuple[int, float | str]
+) -> None:
+    model = copy.deepcopy(tokenizer())
+    model.texture_amount.fill_(own)
+    for grid in model.grids:
+        grid.texture.level.fill_(level)
+    series = around_the_liked_one()
+    labels = torch.zeros(len(series), dtype=torch.long)
+    found = choose_decoding.choose(model, [prior(50.0), prior(49.0)], series, labels, SETTINGS, seed=0, progress=silent)
+    assert (found.place, found.decoding.texture) == (expected[0], pytest.approx(expected[1]))
 
 
 def test_the_largest_seed_is_allowed() -> None:

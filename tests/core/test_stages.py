@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -103,6 +104,22 @@ def test_samples_have_shape_unit_labels_and_a_record(models: Models) -> None:
     assert made.meta["tokenizer"] == models[0].fingerprint
     assert made.meta["sampling"]["steps"] == 3
     json.dumps(made.meta, allow_nan=False)
+
+
+def test_the_share_of_texture_can_be_chosen_when_sampling(models: Models) -> None:
+    tokenizer, prior = copy.deepcopy(models[0]), models[1]
+    tokenizer.texture_amount.fill_(0.5)
+    for grid in tokenizer.grids:
+        grid.texture.level.fill_(0.1)
+
+    def sampled(share: float | Literal["auto"]) -> np.ndarray:
+        return sample.run(tokenizer, prior, 10, SamplingConfig(steps=3, texture=share)).X
+
+    none, half, whole = sampled(0.0), sampled(0.5), sampled(1.0)
+    assert np.array_equal(half, sampled("auto"))
+    noise = half - none
+    assert np.abs(noise).max() > 0
+    np.testing.assert_allclose(whole - none, 2 * noise, atol=1e-5)
 
 
 def test_progress_counts_the_series(models: Models) -> None:

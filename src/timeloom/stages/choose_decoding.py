@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -39,8 +39,8 @@ MOST_REAL = 1000
 # a judge of its own: not the network that an evaluation with seed 0 trains
 JUDGE_SEED = 1000
 JUDGE_STEPS = 250
-# the share of near copies among fresh real series is about 0.05
-COPIES = 0.1
+# the share of near copies among fresh real series
+COPIES = 0.05
 
 
 class Choice(NamedTuple):
@@ -71,9 +71,8 @@ def choose(
 
     Frechet distance of the features of a classifier (FCN) trained on the training series, with the wanted class beside
     them, so that a series of another class than it was asked for counts as far (Frechet joint distance, DeVries et al.
-    2019, eq. 3); of ROCKET's features where there are no two classes. Candidates with more near copies than a tenth,
-    and than 1.5 times the fewest, are out. A prior whose first candidate, the most random one, copies more than a tenth
-    is passed over, unless it is the last.
+    2019, eq. 3); of ROCKET's features where there are no two classes. Candidates with more near copies than `COPIES`,
+    and than 1.5 times the fewest, are out.
 
     Args:
         tokenizer: makes series of tokens.
@@ -87,30 +86,50 @@ def choose(
     rows = np.sort(np.random.default_rng(seed).permutation(len(series))[:MOST_REAL])
     classes = labels.numpy()
     wanted = proportional_labels(classes, N_SAMPLES)
+
+    def made(prior: Prior, candidate: Decoding) -> np.ndarray:
+        generator = torch.Generator().manual_seed(seed)
+        settings = config.resolve(candidate)  # what the user wrote stays
+        parts = [
+            tokenizer.decode(prior.sample(part, settings, generator), generator, settings.texture)
+            for part in torch.from_numpy(wanted).split(config.batch_size)
+        ]
+        return torch.cat(parts).numpy()
+
+    def copies(of: np.ndarray) -> float:
+        return copy_share(series[rows], of)
+
+    place, texture = _least_copying(tokenizer, priors, lambda prior, candidate: copies(made(prior, candidate)))
+    prior = priors[place]
+    guidable = prior.n_classes > 1 and prior.config.label_drop > 0
+    candidates = [of.model_copy(update={"texture": texture}) for of in CANDIDATES if guidable or of.guidance_scale == 1]
     distance_of = _judge(series, classes, rows, wanted, JUDGE_SEED + seed, progress)
-    for place, prior in enumerate(priors):
-        guidable = prior.n_classes > 1 and prior.config.label_drop > 0
-        candidates = [of for of in CANDIDATES if guidable or of.guidance_scale == 1]
-        distances: list[float] = []
-        copies: list[float] = []
-        for done, candidate in enumerate(candidates, start=1):
-            generator = torch.Generator().manual_seed(seed)
-            settings = config.resolve(candidate)  # what the user wrote stays
-            parts = [
-                tokenizer.decode(prior.sample(part, settings, generator), generator)
-                for part in torch.from_numpy(wanted).split(config.batch_size)
-            ]
-            made = torch.cat(parts).numpy()
-            copies.append(copy_share(series[rows], made))
-            if copies[0] > COPIES and prior is not priors[-1]:
-                break  # the others copy more
-            distances.append(distance_of(made))
-            progress("decoding", done, len(candidates), f"distance {distances[-1]:.3g}")
-        if distances:
-            allowed = max(COPIES, 1.5 * min(copies))
-            best = min((i for i, share in enumerate(copies) if share <= allowed), key=lambda i: distances[i])
-            return Choice(place, candidates[best], distances[best])
-    raise AssertionError("no prior was given")
+    distances, shares = [], []
+    for done, candidate in enumerate(candidates, start=1):
+        samples = made(prior, candidate)
+        shares.append(copies(samples))
+        distances.append(distance_of(samples))
+        progress("decoding", done, len(candidates), f"distance {distances[-1]:.3g}")
+    allowed = max(COPIES, 1.5 * min(shares))
+    best = min((i for i, share in enumerate(shares) if share <= allowed), key=lambda i: distances[i])
+    return Choice(place, candidates[best], distances[best])
+
+
+def _least_copying(
+    tokenizer: Tokenizer, priors: Sequence[Prior], copies: Callable[[Prior, Decoding], float]
+) -> tuple[int, float | Literal["auto"]]:
+    """Place of the first prior whose most random candidate makes few copies, and the amount of texture.
+
+    Where all of them copy, some with more texture than the tokenizer found best may not: what looks like a copy is then
+    a series whose own noise was smoothed away. If that does not help either, the last prior has all its texture.
+    """
+    own = float(tokenizer.texture_amount)
+    amounts: list[float | Literal["auto"]] = ["auto", (own + 1) / 2, 1.0] if 0 < own < 1 else ["auto"]
+    for amount in amounts:
+        for place, prior in enumerate(priors):
+            if copies(prior, CANDIDATES[0].model_copy(update={"texture": amount})) <= COPIES:
+                return place, amount
+    return len(priors) - 1, amounts[-1]
 
 
 def _judge(

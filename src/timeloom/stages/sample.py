@@ -112,7 +112,7 @@ def run(
     generator = torch.Generator().manual_seed(seed)
     series = []
     for part in torch.from_numpy(chosen).split(config.batch_size):
-        series.append(tokenizer.decode(prior.sample(part, config, generator), generator))
+        series.append(tokenizer.decode(prior.sample(part, config, generator), generator, config.texture))
         progress("sample", sum(map(len, series)), n)
     classes = tokenizer.spec.classes
     y = None if classes is None else np.array(classes)[chosen]

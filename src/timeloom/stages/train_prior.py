@@ -143,7 +143,7 @@ def run(
     seed: int = 0,
     resume: bool = False,
     progress: Progress = silent,
-) -> dict[str, float]:
+) -> dict[str, float | str]:
     """Train on the tokens of the training split and write `out/prior`.
 
     Returns:
@@ -162,7 +162,7 @@ def run(
     task = PriorTask(config, tokenizer.layout, n_classes, tokenizer.fingerprint, tokenizer.codes)
 
     everything = {"tokens": tokens, "labels": labels}
-    record: dict[str, float] = {"steps": training.steps}
+    record: dict[str, float | str] = {"steps": training.steps}
     common = {"seed": seed, "resume": resume, "progress": progress}
     if training.holdout:
         part, unseen = train_tokenizer.hold_out(everything, data.y_train, training.holdout, seed)

@@ -48,7 +48,8 @@ class TokenizerTraining(OptimConfig):
             that the held-out loss found; to take no longer than others, each time for at most half of `steps`.
         warp: strength of the random time warps of half of the series; `auto` is 0.05 below 1000 series, else 0.
         texture_steps: steps of the texture's own training; 0 leaves it out.
-        texture: the amount of it, 0 to 1; `auto` measures on held-out series how much looks best.
+        texture: the amount of it, 0 to 1; `auto` measures on held-out series how much looks best, and where
+            samples would be near copies stage 2 may take more (see `SamplingConfig`).
         marginals: map each channel's values so that they are distributed as in the training series.
     """
 
@@ -131,7 +132,7 @@ def run(
     seed: int = 0,
     resume: bool = False,
     progress: Progress = silent,
-) -> dict[str, float]:
+) -> dict[str, float | str]:
     """Train on the training split and write `out/tokenizer`.
 
     Some series are held out first: they say when to stop, and how the series differ from their reconstructions.
@@ -150,7 +151,7 @@ def run(
     batch = {"scaled": torch.from_numpy(Scaler(np.array(spec.mean), np.array(spec.std)).transform(filled))}
     if not observed.all():
         batch["observed"] = torch.from_numpy(observed)
-    record: dict[str, float] = {"steps": training.steps}
+    record: dict[str, float | str] = {"steps": training.steps}
     common = {"seed": seed, "resume": resume, "progress": progress}
     n = len(filled)
     if not training.holdout:

@@ -282,18 +282,21 @@ class Tokenizer(nn.Module):
         return torch.cat([grid.quantizer(z).tokens for grid, z in zip(self.grids, latents, strict=True)], dim=1)
 
     @torch.no_grad()
-    def decode(self, tokens: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def decode(
+        self, tokens: Tensor, generator: torch.Generator | None = None, texture: float | Literal["auto"] = "auto"
+    ) -> Tensor:
         """Series (B, C, T) in the data's unit of tokens (B, S, levels), each 0..K-1.
 
         With a generator they get the texture that the data have around their reconstructions: Gaussian noise whose
-        spectrum the tokens decide, times `texture_amount`, and then the data's marginals, where those were fitted.
-        Without one they are the decoder's mean.
+        spectrum the tokens decide, times `texture` (`auto`: `texture_amount`), and then the data's marginals, where
+        those were fitted. Without one they are the decoder's mean.
         """
+        amount = float(self.texture_amount) if texture == "auto" else texture
         features = self.decoder_features(tokens)
         bands = [grid.decoder.head(of) for grid, of in zip(self.grids, features, strict=True)]
-        if generator is not None and self.texture_amount > 0:
+        if generator is not None and amount > 0:
             noise = self.texture(features, generator)
-            bands = [band + self.texture_amount * of for band, of in zip(bands, noise, strict=True)]
+            bands = [band + amount * of for band, of in zip(bands, noise, strict=True)]
         series = self.front.inverse(bands)
         return self.unscale(series if generator is None else self.marginals(series))
 
