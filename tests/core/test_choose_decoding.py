@@ -99,7 +99,7 @@ def test_the_candidate_with_the_least_distance_is_chosen_and_the_choice_is_seede
     global_state = torch.get_rng_state()
     first, distance, heard = chosen(model, series)
     assert torch.equal(torch.get_rng_state(), global_state)
-    assert max(copies(model, series)) <= choose_decoding.COPIES  # nothing is excluded here
+    assert max(copies(model, series)) <= choose_decoding.most_copies(len(series))  # nothing is excluded here
     assert first == choose_decoding.CANDIDATES[int(np.argmin(heard))]
     assert distance == pytest.approx(min(heard), rel=0.01)
     assert len(set(heard)) > 1
@@ -108,20 +108,29 @@ def test_the_candidate_with_the_least_distance_is_chosen_and_the_choice_is_seede
     assert model.decoding == Decoding()  # telling is not setting
 
 
-@pytest.mark.parametrize("bias", [1.25, 2.0])
+@pytest.mark.parametrize("bias", [1.5, 2.0])
 def test_candidates_that_copy_are_out_even_if_they_are_nearest(bias: float) -> None:
-    """A twentieth is allowed; 1.5 times the fewest where all copy more (the larger bias)."""
+    """A share as among fresh series is allowed; 1.5 times the fewest where all copy more (the larger bias)."""
     model, series = prior(bias), around_the_liked_one()
     found, distance, heard = chosen(model, series)
     shares = copies(model, series)
-    allowed = max(choose_decoding.COPIES, 1.5 * min(shares))
+    most = choose_decoding.most_copies(len(series))
+    allowed = max(most, 1.5 * min(shares))
     nearest = int(np.argmin(heard))
     assert shares[nearest] > allowed  # or this test would test nothing
     left = [i for i, share in enumerate(shares) if share <= allowed]
     assert found == choose_decoding.CANDIDATES[min(left, key=lambda i: heard[i])]
     assert distance == pytest.approx(min(heard[i] for i in left), rel=0.01)
     assert distance > min(heard)
-    assert (allowed > choose_decoding.COPIES) == (bias == 2.0)
+    assert (allowed > most) == (bias == 2.0)
+
+
+def test_most_fresh_series_have_no_more_near_copies_than_are_allowed() -> None:
+    rng = np.random.default_rng(0)
+    for n in (20, 100):
+        shares = [copy_share(rng.normal(size=(n, 1, 4)), rng.normal(size=(300, 1, 4))) for _ in range(60)]
+        assert 0.5 < np.mean(np.array(shares) <= choose_decoding.most_copies(n)) < 0.9
+    assert choose_decoding.most_copies(10**6) == pytest.approx(choose_decoding.COPIES, abs=1e-3)
 
 
 def test_where_all_candidates_copy_one_is_chosen_all_the_same() -> None:

@@ -39,7 +39,7 @@ MOST_REAL = 1000
 # a judge of its own: not the network that an evaluation with seed 0 trains
 JUDGE_SEED = 1000
 JUDGE_STEPS = 250
-# the share of near copies among fresh real series
+# the share of near copies among fresh real series, in the mean
 COPIES = 0.05
 
 
@@ -71,8 +71,8 @@ def choose(
 
     Frechet distance of the features of a classifier (FCN) trained on the training series, with the wanted class beside
     them, so that a series of another class than it was asked for counts as far (Frechet joint distance, DeVries et al.
-    2019, eq. 3); of ROCKET's features where there are no two classes. Candidates with more near copies than `COPIES`,
-    and than 1.5 times the fewest, are out.
+    2019, eq. 3); of ROCKET's features where there are no two classes. Candidates with more near copies than
+    `most_copies`, and than 1.5 times the fewest, are out.
 
     Args:
         tokenizer: makes series of tokens.
@@ -99,7 +99,8 @@ def choose(
     def copies(of: np.ndarray) -> float:
         return copy_share(series[rows], of)
 
-    place, texture = _least_copying(tokenizer, priors, lambda prior, candidate: copies(made(prior, candidate)))
+    most = most_copies(len(rows))
+    place, texture = _least_copying(tokenizer, priors, lambda prior, candidate: copies(made(prior, candidate)) <= most)
     prior = priors[place]
     guidable = prior.n_classes > 1 and prior.config.label_drop > 0
     candidates = [of.model_copy(update={"texture": texture}) for of in CANDIDATES if guidable or of.guidance_scale == 1]
@@ -110,13 +111,22 @@ def choose(
         shares.append(copies(samples))
         distances.append(distance_of(samples))
         progress("decoding", done, len(candidates), f"distance {distances[-1]:.3g}")
-    allowed = max(COPIES, 1.5 * min(shares))
+    allowed = max(most, 1.5 * min(shares))
     best = min((i for i, share in enumerate(shares) if share <= allowed), key=lambda i: distances[i])
     return Choice(place, candidates[best], distances[best])
 
 
+def most_copies(n: int) -> float:
+    """The share of near copies that is no more than fresh real series have, as far as n training series can tell.
+
+    What counts as near is a quantile of n distances: the share of fresh series below it varies about `COPIES` from one
+    training set to the next, with a variance of `COPIES (1 - COPIES) / n` and more. One deviation is allowed.
+    """
+    return COPIES + (COPIES * (1 - COPIES) / n) ** 0.5
+
+
 def _least_copying(
-    tokenizer: Tokenizer, priors: Sequence[Prior], copies: Callable[[Prior, Decoding], float]
+    tokenizer: Tokenizer, priors: Sequence[Prior], passes: Callable[[Prior, Decoding], bool]
 ) -> tuple[int, float | Literal["auto"]]:
     """Place of the first prior whose most random candidate makes few copies, and the amount of texture.
 
@@ -127,7 +137,7 @@ def _least_copying(
     amounts: list[float | Literal["auto"]] = ["auto", (own + 1) / 2, 1.0] if 0 < own < 1 else ["auto"]
     for amount in amounts:
         for place, prior in enumerate(priors):
-            if copies(prior, CANDIDATES[0].model_copy(update={"texture": amount})) <= COPIES:
+            if passes(prior, CANDIDATES[0].model_copy(update={"texture": amount})):
                 return place, amount
     return len(priors) - 1, amounts[-1]
 
