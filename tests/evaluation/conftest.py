@@ -1,4 +1,4 @@
-"""Two classes of noisy sines: fast and slow, with a random phase and amplitude."""
+"""Two classes of noisy sines: fast and slow, with a random phase and amplitude; and small encoders of every kind."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+from timeloom.encoders import ENCODERS, FCN, Catch22, Encoder, Rocket, TS2Vec
 
 Labelled = tuple[NDArray[np.float32], NDArray[np.str_]]
 
@@ -27,3 +29,23 @@ def make_sines(n_cases: int, seed: int, n_channels: int = 1, n_timepoints: int =
 def sines() -> Callable[..., Labelled]:
     """The function that makes labelled sines."""
     return make_sines
+
+
+def make_small_encoder(kind: str) -> Encoder:
+    """An encoder that is fitted in no time; of every argument that matters to its size, not the default."""
+    if kind == "catch22":
+        pytest.importorskip("pycatch22")
+        return Catch22(catch24=False)
+    small: dict[str, Encoder] = {
+        "fcn": FCN(n_filters=(8, 16, 8), kernels=(5, 4, 3), steps=5, seed=3),
+        "rocket": Rocket(n_kernels=30, seed=3),
+        "ts2vec": TS2Vec(output_dims=12, hidden_dims=8, depth=3, steps=3, seed=3),
+    }
+    assert {"catch22", *small} == set(ENCODERS)
+    return small[kind]
+
+
+@pytest.fixture(scope="session")
+def small_encoder() -> Callable[[str], Encoder]:
+    """The function that makes small encoders."""
+    return make_small_encoder

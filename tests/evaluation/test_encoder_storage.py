@@ -10,28 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from timeloom.encoders import ENCODERS, FCN, Catch22, Encoder, Rocket, TS2Vec, load_encoder
+from timeloom.encoders import ENCODERS, FCN, Rocket, TS2Vec, load_encoder
 from timeloom.errors import InputError
 
 CARD, WEIGHTS = "config.json", "model.safetensors"
 
 
-def make(kind: str) -> Encoder:
-    if kind == "catch22":
-        pytest.importorskip("pycatch22")
-        return Catch22(catch24=False)
-    if kind == "fcn":
-        return FCN(n_filters=(8, 16, 8), kernels=(5, 4, 3), steps=5, seed=3)
-    if kind == "rocket":
-        return Rocket(n_kernels=30, seed=3)
-    return TS2Vec(output_dims=12, hidden_dims=8, depth=3, steps=3, seed=3)
-
-
 @pytest.mark.parametrize("kind", list(ENCODERS))
-def test_an_encoder_comes_back_bit_for_bit(sines: Callable, tmp_path: Path, kind: str) -> None:
+def test_an_encoder_comes_back_bit_for_bit(sines: Callable, small_encoder: Callable, tmp_path: Path, kind: str) -> None:
     X, y = sines(10, seed=0, n_channels=2)
     X_new, _ = sines(7, seed=1, n_channels=2)
-    encoder = make(kind).fit(X, y)
+    encoder = small_encoder(kind).fit(X, y)
     encoder.save(tmp_path / "some" / kind)
     before = torch.random.get_rng_state()
     for loaded in (ENCODERS[kind].load(str(tmp_path / "some" / kind)), load_encoder(tmp_path / "some" / kind)):
@@ -59,7 +48,7 @@ def test_a_classifier_keeps_the_users_labels(sines: Callable, tmp_path: Path, la
 
 def saved(sines: Callable, folder: Path) -> Path:
     X, _ = sines(6, seed=0)
-    make("ts2vec").fit(X).save(folder)
+    TS2Vec(output_dims=12, hidden_dims=8, depth=3, steps=3).fit(X).save(folder)
     return folder
 
 

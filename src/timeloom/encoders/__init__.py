@@ -35,6 +35,22 @@ class Encoder(Protocol):
         """Features (N, D) of series (N, C, T); those of a series do not depend on its batch."""
         ...
 
+    def transform(self, X: ArrayLike) -> NDArray[np.float32]:
+        """`encode` under the name that scikit-learn calls."""
+        ...
+
+    def fit_transform(self, X: ArrayLike, y: ArrayLike | None = None, **fit_params: Any) -> NDArray[np.float32]:
+        """Features (N, D) of the series that it is fitted on."""
+        ...
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The settings by name."""
+        ...
+
+    def set_params(self, **settings: Any) -> Self:
+        """Change settings, for the next `fit`; returns itself."""
+        ...
+
     def save(self, folder: str | Path) -> None:
         """Write the fitted encoder into a folder, as JSON and safetensors."""
         ...

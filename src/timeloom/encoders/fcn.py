@@ -97,6 +97,7 @@ class FCN(StoredEncoder):
     """
 
     kind = "fcn"
+    needs_labels = True
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +11,41 @@ from numpy.typing import ArrayLike, NDArray
 from timeloom.data.missing import fill_missing
 from timeloom.data.scaling import Scaler
 from timeloom.errors import InputError
+
+Level = Literal["series", "timestamp"]
+
+
+def check_setting(name: str, value: object, good: bool, allowed: str) -> None:
+    """Refuse the value of a setting unless it is `good`.
+
+    Raises:
+        InputError: it is not; the message says what is `allowed`.
+    """
+    if not good:
+        raise InputError(f"{name} is {value!r}; allowed: {allowed}")
+
+
+def check_count(name: str, value: object, least: int) -> None:
+    """Refuse what is no whole number, or below `least`.
+
+    Raises:
+        InputError: it is so.
+    """
+    check_setting(name, value, is_count(value, least), f"a whole number of at least {least}")
+
+
+def is_count(value: object, least: int) -> bool:
+    """Whether this is a whole number of at least `least`."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def check_level(level: object) -> None:
+    """Refuse what is no `Level`.
+
+    Raises:
+        InputError: it is none.
+    """
+    check_setting("level", level, level in get_args(Level), f"one of {', '.join(get_args(Level))}")
 
 
 def check_series(X: ArrayLike, name: str = "X") -> NDArray[np.float32]:
@@ -33,13 +68,18 @@ def check_series(X: ArrayLike, name: str = "X") -> NDArray[np.float32]:
     return series
 
 
+def is_fitted(encoder: object) -> bool:
+    """Whether an encoder has learned something: `fit` leaves the scale of the series in `_scaler`."""
+    return hasattr(encoder, "_scaler")
+
+
 def check_fitted(encoder: object) -> None:
-    """Refuse an encoder that has learned nothing yet: `fit` leaves the scale of the series in `_scaler`.
+    """Refuse an encoder that has learned nothing yet.
 
     Raises:
         InputError: `fit` was never called on it.
     """
-    if not hasattr(encoder, "_scaler"):
+    if not is_fitted(encoder):
         raise InputError(f"{type(encoder).__name__} is not fitted; allowed: encode and save after fit")
 
 
@@ -62,7 +102,11 @@ class SeriesScaler:
         return cls(Scaler.fit(series), series.shape[2])
 
     def transform(self, X: ArrayLike) -> NDArray[np.float32]:
-        """Series (N, C, T), scaled to training mean 0 and deviation 1 per channel, missing values interpolated.
+        """Series (N, C, T) as `scale` gives them, missing values interpolated."""
+        return fill_missing(self.scale(X))[0]
+
+    def scale(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Series (N, C, T), scaled to training mean 0 and deviation 1 per channel; NaN stays NaN.
 
         Raises:
             InputError: another number of channels or another length than the training series.
@@ -74,7 +118,7 @@ class SeriesScaler:
                 f"X has {series.shape[1]} channels of length {series.shape[2]}; "
                 f"allowed: {expected[0]} channels of length {expected[1]}, as in the training series"
             )
-        return fill_missing(self.scaler.transform(series))[0]
+        return self.scaler.transform(series)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `from_dict` gives the same bits back."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from timeloom.checkpoint import CARD, FORMAT, WEIGHTS, read_card, rebuilding, replacing, write_json
+from timeloom.encoders.estimator import Estimator
 from timeloom.encoders.inputs import check_fitted
 from timeloom.errors import InputError
 
@@ -23,19 +23,8 @@ Arrays = dict[str, NDArray[Any]]
 TRAINING_THREADS = 1
 
 
-class StoredEncoder(ABC):
-    """An encoder that can be saved and loaded.
-
-    Its settings are the arguments of its constructor, each kept under its own name; what `fit` learned goes through
-    `_state` and `_restore`.
-    """
-
-    kind: ClassVar[str]
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The arguments that make another encoder of the same settings, not fitted."""
-        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+class StoredEncoder(Estimator):
+    """An encoder that can be saved and loaded; what `fit` learned goes through `_state` and `_restore`."""
 
     @abstractmethod
     def _state(self) -> tuple[dict[str, Any], Arrays]:

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from timeloom.data.scaling import Scaler
-from timeloom.encoders.inputs import check_fitted, check_series
+from timeloom.encoders.inputs import Level, check_fitted, check_series
 from timeloom.encoders.storage import TRAINING_THREADS, Arrays, StoredEncoder
 from timeloom.encoders.ts2vec_network import TS2VecNetwork
-from timeloom.encoders.ts2vec_reading import Level, Mask, Reading, read
+from timeloom.encoders.ts2vec_reading import Mask, Reading, read
 from timeloom.encoders.ts2vec_training import default_steps, train, training_series
 from timeloom.progress import Progress, silent
 from timeloom.threads import cpu_threads

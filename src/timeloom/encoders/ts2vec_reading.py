@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from timeloom.encoders.inputs import Level, check_count, check_level, check_setting, is_count
 from timeloom.encoders.ts2vec_network import TS2VecNetwork
-from timeloom.errors import InputError
 
-Level = Literal["series", "timestamp"]
 Mask = Literal["binomial", "continuous", "all_true", "all_false", "mask_last"]
 
 MULTISCALE = "multiscale"
@@ -38,29 +37,20 @@ class Reading:
     sliding_padding: int
 
     def __post_init__(self) -> None:
-        _check("level", self.level, self.level in get_args(Level), f"one of {', '.join(get_args(Level))}")
+        check_level(self.level)
         known = self.mask is None or self.mask in get_args(Mask)
-        _check("mask", self.mask, known, f"None or one of {', '.join(get_args(Mask))}")
+        check_setting("mask", self.mask, known, f"None or one of {', '.join(get_args(Mask))}")
         window = self.encoding_window
-        fits = window in (None, MULTISCALE) or _is_count(window, 1)
-        _check("encoding_window", window, fits, f"None, {MULTISCALE!r} or a whole number of at least 1")
+        fits = window in (None, MULTISCALE) or is_count(window, 1)
+        check_setting("encoding_window", window, fits, f"None, {MULTISCALE!r} or a whole number of at least 1")
         pools_once = window is None or self.level == "timestamp"
-        _check("encoding_window", window, pools_once, "None at level 'series', which pools over all time")
-        length = self.sliding_length
-        _check("sliding_length", length, length is None or _is_count(length, 1), "None or a whole number of at least 1")
-        _check("causal", self.causal, not (self.causal and length is None), "False without a sliding_length")
-        padding = self.sliding_padding
-        _check("sliding_padding", padding, _is_count(padding, 0), "a whole number of at least 0")
-        _check("sliding_padding", padding, not (padding and length is None), "0 without a sliding_length")
-
-
-def _check(name: str, value: object, good: bool, allowed: str) -> None:
-    if not good:
-        raise InputError(f"{name} is {value!r}; allowed: {allowed}")
-
-
-def _is_count(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+        check_setting("encoding_window", window, pools_once, "None at level 'series', which pools over all time")
+        length, padding = self.sliding_length, self.sliding_padding
+        if length is not None:
+            check_setting("sliding_length", length, is_count(length, 1), "None or a whole number of at least 1")
+        check_setting("causal", self.causal, not (self.causal and length is None), "False without a sliding_length")
+        check_count("sliding_padding", padding, 0)
+        check_setting("sliding_padding", padding, not (padding and length is None), "0 without a sliding_length")
 
 
 def read(network: TS2VecNetwork, series: Tensor, reading: Reading, batch_size: int, seed: int) -> Iterator[Tensor]:
