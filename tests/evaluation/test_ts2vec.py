@@ -13,10 +13,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from timeloom.encoders import TS2Vec
+from timeloom.encoders.optimisation import default_steps, row_batches
 from timeloom.encoders.ts2vec_loss import SIMILARITIES_AT_ONCE, hierarchical_contrast
 from timeloom.encoders.ts2vec_network import DilatedConv, TS2VecNetwork
 from timeloom.encoders.ts2vec_reading import pool_over_windows, time_mask
-from timeloom.encoders.ts2vec_training import MAX_TRAIN_LENGTH, Crops, default_steps, row_batches, training_series
+from timeloom.encoders.ts2vec_training import MAX_TRAIN_LENGTH, Crops, training_series
 from timeloom.errors import InputError
 
 
@@ -271,6 +272,7 @@ def test_causal_windows_do_not_see_the_future(sines: Callable) -> None:
         return float(np.abs(before - after)[:, :now].max())
 
     assert difference(12, causal=True, sliding_length=1) <= 1e-6
+    assert difference(12, causal=True, sliding_length=1, sliding_padding=200) <= 1e-6
     assert difference(12, causal=True, sliding_length=4) <= 1e-6
     assert difference(12, causal=True, sliding_length=1, encoding_window=5) <= 1e-6
     assert difference(12, causal=False, sliding_length=1) > 1e-2

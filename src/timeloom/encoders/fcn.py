@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from timeloom.encoders.inputs import SeriesScaler, check_fitted
-from timeloom.encoders.storage import TRAINING_THREADS, Arrays, StoredEncoder
+from timeloom.encoders.optimisation import TRAINING_THREADS, generator_of, initial_weights
+from timeloom.encoders.storage import Arrays, StoredEncoder, arrays_of, filled
 from timeloom.errors import InputError
 from timeloom.progress import Progress, silent
 from timeloom.threads import cpu_threads
@@ -90,7 +91,8 @@ class FCN(StoredEncoder):
     Args:
         n_filters: width of each convolution; the last is the number of features.
         kernels: length of each convolution's kernel.
-        steps: optimisation steps; None takes `default_steps` of the training set.
+        steps: optimisation steps; None takes `default_steps` of the training set, 0 leaves the untrained network: the
+            control to print beside a trained one.
         batch_size: series a step; no more than there are.
         lr: peak learning rate.
         seed: of the initial weights and of the order of the series.
@@ -137,15 +139,14 @@ class FCN(StoredEncoder):
         return self
 
     def _new_network(self, n_channels: int) -> FCNNetwork:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+        with initial_weights(self.seed):
             return FCNNetwork(n_channels, len(self.classes_), self.n_filters, self.kernels)
 
     def _train(self, series: Tensor, codes: Tensor, progress: Progress) -> None:
         steps = default_steps(len(series), series.shape[2]) if self.steps is None else self.steps
         optimizer = torch.optim.AdamW(self._network.parameters(), lr=self.lr)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
-        batches = shuffled_batches(len(series), self.batch_size, torch.Generator().manual_seed(self.seed))
+        batches = shuffled_batches(len(series), self.batch_size, generator_of(self.seed))
         self._network.train()
         for step in range(1, steps + 1):
             rows = next(batches)
@@ -188,15 +189,12 @@ class FCN(StoredEncoder):
 
     def _state(self) -> tuple[dict[str, Any], Arrays]:
         classes = {"classes": self.classes_.tolist(), "classes_type": self.classes_.dtype.str}
-        weights = {name: tensor.numpy() for name, tensor in self._network.state_dict().items()}
-        return {"scaler": self._scaler.to_dict(), **classes}, weights
+        return {"scaler": self._scaler.to_dict(), **classes}, arrays_of(self._network)
 
     def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
         self._scaler = SeriesScaler.from_dict(values["scaler"])
         self.classes_ = np.array(values["classes"], dtype=values["classes_type"])
-        self._network = self._new_network(len(self._scaler.scaler.mean))
-        self._network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
-        self._network.eval()
+        self._network = filled(self._new_network(len(self._scaler.scaler.mean)), arrays)
 
 
 def shuffled_batches(n: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
+from torch import nn
 
 from timeloom.checkpoint import CARD, FORMAT, WEIGHTS, read_card, rebuilding, replacing, write_json
 from timeloom.encoders.estimator import Estimator
@@ -17,10 +19,7 @@ from timeloom.encoders.inputs import check_fitted
 from timeloom.errors import InputError
 
 Arrays = dict[str, NDArray[Any]]
-# Of every encoder's training, whatever the machine has: another number of threads sums in another order, and the same
-# seed would give another encoder. The batches are so small that more threads spend their time waiting for each other;
-# cores are put to use by training several encoders at once.
-TRAINING_THREADS = 1
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class StoredEncoder(Estimator):
@@ -46,7 +45,9 @@ class StoredEncoder(Estimator):
         with replacing(folder / WEIGHTS) as temporary:
             save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary)
             digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
-        card = {"format": FORMAT, "kind": self.kind, "settings": self.settings, "state": values, "sha256": digest}
+        # a search over np.arange leaves numpy's numbers, which JSON does not know
+        settings = {name: v.item() if isinstance(v, np.generic) else v for name, v in self.settings.items()}
+        card = {"format": FORMAT, "kind": self.kind, "settings": settings, "state": values, "sha256": digest}
         write_json(folder / CARD, card)
 
     @classmethod
@@ -66,6 +67,17 @@ class StoredEncoder(Estimator):
             except RuntimeError:
                 raise InputError(f"the arrays in {WEIGHTS} do not fit these settings") from None
         return encoder
+
+
+def arrays_of(network: nn.Module) -> Arrays:
+    """Weights and buffers of a network on the CPU, by name."""
+    return {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+
+
+def filled(network: Network, arrays: Arrays) -> Network:
+    """The network with the weights and buffers that `arrays_of` gave, to be read and not trained."""
+    network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+    return network.eval().requires_grad_(False)
 
 
 def _read_arrays(folder: Path, digest: object) -> Arrays:

@@ -10,12 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from timeloom.data.scaling import Scaler
 from timeloom.encoders.inputs import Level, check_fitted, check_series
-from timeloom.encoders.storage import TRAINING_THREADS, Arrays, StoredEncoder
+from timeloom.encoders.optimisation import Budget, Device, chosen_device, default_steps, initial_weights, lent_to
+from timeloom.encoders.storage import Arrays, StoredEncoder, arrays_of, filled
 from timeloom.encoders.ts2vec_network import TS2VecNetwork
 from timeloom.encoders.ts2vec_reading import Mask, Reading, read
-from timeloom.encoders.ts2vec_training import default_steps, train, training_series
+from timeloom.encoders.ts2vec_training import train, training_series
 from timeloom.progress import Progress, silent
-from timeloom.threads import cpu_threads
 
 
 class TS2Vec(StoredEncoder):
@@ -38,6 +38,7 @@ class TS2Vec(StoredEncoder):
         steps: optimisation steps; None takes 200 for up to 100 000 training values, else 600.
         seed: of the initial weights, the crops, the masks and the order of the series.
         standardise: scale series by training statistics; False for series that the user has scaled already.
+        device: where to compute, "auto", "cpu" or "cuda"; "auto" takes a GPU where there is one.
     """
 
     kind = "ts2vec"
@@ -52,6 +53,7 @@ class TS2Vec(StoredEncoder):
         steps: int | None = None,
         seed: int = 0,
         standardise: bool = True,
+        device: Device = "auto",
     ) -> None:
         self.output_dims = output_dims
         self.hidden_dims = hidden_dims
@@ -61,6 +63,7 @@ class TS2Vec(StoredEncoder):
         self.steps = steps
         self.seed = seed
         self.standardise = standardise
+        self.device = device
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None, *, progress: Progress = silent) -> TS2Vec:
         """Train on series (N, C, T), NaN where missing; labels are not used. Returns itself.
@@ -68,26 +71,18 @@ class TS2Vec(StoredEncoder):
         Raises:
             InputError: fewer than two series with values, or a single time point: there is nothing to contrast.
         """
-        series = check_series(X)
-        n_channels = series.shape[1]
+        series, device = check_series(X), chosen_device(self.device)
+        steps = default_steps(series.size) if self.steps is None else self.steps
+        budget, n_channels = Budget(steps, self.batch_size, self.lr), series.shape[1]
         scaler = Scaler.fit(series) if self.standardise else Scaler(np.zeros(n_channels), np.ones(n_channels))
         prepared = torch.from_numpy(training_series(scaler.transform(series)))
+        network = self._new_network(n_channels)
+        self._network = train(network, prepared, budget, seed=self.seed, device=device, progress=progress)
         self._scaler = scaler
-        with cpu_threads(TRAINING_THREADS):
-            self._network = train(
-                self._new_network(n_channels),
-                prepared,
-                steps=default_steps(series.size) if self.steps is None else self.steps,
-                batch_size=self.batch_size,
-                lr=self.lr,
-                seed=self.seed,
-                progress=progress,
-            )
         return self
 
     def _new_network(self, n_channels: int) -> TS2VecNetwork:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+        with initial_weights(self.seed):
             return TS2VecNetwork(n_channels, self.output_dims, self.hidden_dims, self.depth)
 
     def encode(
@@ -125,15 +120,12 @@ class TS2Vec(StoredEncoder):
         check_fitted(self)
         reading = Reading(level, encoding_window, mask, causal, sliding_length, sliding_padding)
         series = torch.from_numpy(self._scaler.transform(check_series(X))).transpose(1, 2)
-        with torch.inference_mode():
-            return torch.cat(list(read(self._network, series, reading, batch_size, self.seed))).numpy()
+        with torch.inference_mode(), lent_to(chosen_device(self.device), self._network) as network:
+            return torch.cat(list(read(network, series, reading, batch_size, self.seed))).numpy()
 
     def _state(self) -> tuple[dict[str, Any], Arrays]:
-        weights = {name: tensor.numpy() for name, tensor in self._network.state_dict().items()}
-        return {"scaler": self._scaler.to_dict()}, weights
+        return {"scaler": self._scaler.to_dict()}, arrays_of(self._network)
 
     def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
         self._scaler = Scaler.from_dict(values["scaler"])
-        self._network = self._new_network(len(self._scaler.mean))
-        self._network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
-        self._network.eval().requires_grad_(False)
+        self._network = filled(self._new_network(len(self._scaler.mean)), arrays)

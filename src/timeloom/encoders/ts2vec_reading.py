@@ -54,18 +54,26 @@ class Reading:
 
 
 def read(network: TS2VecNetwork, series: Tensor, reading: Reading, batch_size: int, seed: int) -> Iterator[Tensor]:
-    """Representations of scaled series (N, T, C), batch after batch: (b, D) or, by time point, (b, T, D)."""
+    """Representations of scaled series (N, T, C), batch after batch: (b, D) or, by time point, (b, T, D).
+
+    They are computed on the network's device and come back to the CPU.
+    """
+    device = next(network.parameters()).device
     rows = max(1, min(batch_size, TIMEPOINTS_AT_ONCE // series.shape[1]))
     represent = _represent_whole if reading.sliding_length is None else _represent_sliding
     for batch in series.split(rows):
-        by_time = represent(network, batch, reading, seed)
+        by_time = represent(network, batch.to(device), reading, seed).cpu()
         yield by_time if reading.level == "timestamp" else _pool_over_series(by_time, batch)
 
 
-def _represent_whole(network: TS2VecNetwork, series: Tensor, reading: Reading, seed: int) -> Tensor:
-    """Representations (B, T, D) of series (B, T, C), pooled over the windows that the reading asks for."""
-    keep = time_mask(reading.mask or "all_true", series.shape[1], seed)
-    return pool_over_windows(network(series, keep), reading.encoding_window)
+def _represent_whole(
+    network: TS2VecNetwork, series: Tensor, reading: Reading, seed: int, wanted: slice = slice(None)
+) -> Tensor:
+    """Representations of the wanted time points of series (B, T, C), pooled over windows where the reading asks so."""
+    keep = time_mask(reading.mask or "all_true", series.shape[1], seed).to(series.device)
+    if reading.encoding_window is None:
+        return network(series, keep, wanted)
+    return pool_over_windows(network(series, keep), reading.encoding_window)[:, wanted]
 
 
 def _represent_sliding(network: TS2VecNetwork, series: Tensor, reading: Reading, seed: int) -> Tensor:
@@ -82,8 +90,8 @@ def _represent_sliding(network: TS2VecNetwork, series: Tensor, reading: Reading,
     windows = padded.unfold(1, width, stretch).transpose(2, 3)
     parts = []
     for group in windows.split(max(1, TIMEPOINTS_AT_ONCE // (n_cases * width)), dim=1):
-        represented = _represent_whole(network, group.flatten(0, 1), reading, seed)
-        parts.append(represented[:, before : before + stretch].unflatten(0, group.shape[:2]))
+        represented = _represent_whole(network, group.flatten(0, 1), reading, seed, slice(before, before + stretch))
+        parts.append(represented.unflatten(0, group.shape[:2]))
     return torch.cat(parts, dim=1).flatten(1, 2)[:, :n_timepoints]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
+from timeloom.encoders.optimisation import Budget, dropout, generator_of, optimise
 from timeloom.encoders.ts2vec_loss import hierarchical_contrast
 from timeloom.encoders.ts2vec_network import TS2VecNetwork
 from timeloom.errors import InputError
@@ -19,12 +19,6 @@ from timeloom.progress import Progress
 MAX_TRAIN_LENGTH = 3000
 KEEP_TIMEPOINT = 0.5
 DROPOUT = 0.1
-REPORT_EVERY = 10
-
-
-def default_steps(n_values: int) -> int:
-    """Optimisation steps for a training set of that many values: 200 up to 100 000, then 600, as published."""
-    return 200 if n_values <= 100_000 else 600
 
 
 @dataclass(frozen=True)
@@ -96,35 +90,26 @@ def training_series(scaled: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.take_along_axis(series, columns[:, :, None], axis=1)
 
 
-def row_batches(n: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Endless batches of min(batch_size, n) distinct row numbers: a permutation of `n`, less its rest, then the next.
-
-    A series twice in a batch would have to be told from itself, so batches do not run across permutations.
-    """
-    size = min(batch_size, n)
-    while True:
-        yield from torch.randperm(n, generator=generator)[: n - n % size].split(size)
-
-
 def train(
-    network: TS2VecNetwork, series: Tensor, *, steps: int, batch_size: int, lr: float, seed: int, progress: Progress
+    network: TS2VecNetwork, series: Tensor, budget: Budget, *, seed: int, device: torch.device, progress: Progress
 ) -> TS2VecNetwork:
     """Train `network` on series (n, T, C); it ends with the average of its weights before and after every step."""
-    generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=lr, fused=True)
+    generator = generator_of(seed)
+    network.to(device)
     average = AveragedModel(network)
     average.update_parameters(network)
-    batches = row_batches(len(series), batch_size, generator)
-    for step in range(1, steps + 1):
-        loss = _loss(network, _shorten(series[next(batches)], generator), generator)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        average.update_parameters(network)
-        if step % REPORT_EVERY == 0 or step == steps:
-            progress("train TS2Vec", step, steps, f"loss {loss.item():.3f}")
+    optimise(
+        network.parameters(),
+        lambda rows: _loss(network, _shorten(series[rows], generator), generator),
+        len(series),
+        budget,
+        generator,
+        name="TS2Vec",
+        progress=progress,
+        after_step=lambda step: average.update_parameters(network),
+    )
     network.load_state_dict(average.module.state_dict())
-    return network.eval().requires_grad_(False)
+    return network.to("cpu").eval().requires_grad_(False)
 
 
 def _shorten(series: Tensor, generator: torch.Generator) -> Tensor:
@@ -145,9 +130,7 @@ def _loss(network: TS2VecNetwork, series: Tensor, generator: torch.Generator) ->
 
 
 def _noisy(network: TS2VecNetwork, crop: Tensor, wanted: slice, generator: torch.Generator) -> Tensor:
-    """Representations of the wanted time points of a crop (B, T, C), half of which is masked at random; dropout.
-
-    Its random numbers come from the generator, as those of `nn.Dropout` would be drawn from the global state.
-    """
-    z = network(crop, torch.rand(crop.shape[:2], generator=generator) < KEEP_TIMEPOINT, wanted)
-    return z * (torch.rand(z.shape, generator=generator) >= DROPOUT) / (1 - DROPOUT)
+    """Representations of the wanted time points of a crop (B, T, C), half of which is masked at random; dropout."""
+    device = next(network.parameters()).device
+    keep = torch.rand(crop.shape[:2], generator=generator) < KEEP_TIMEPOINT
+    return dropout(network(crop.to(device), keep.to(device), wanted), DROPOUT, generator)

@@ -227,7 +227,8 @@ class Evidence:
         return FCN(steps=self._fcn_steps, seed=seed)
 
     def _ts2vec(self, seed: int) -> TS2Vec:
-        return TS2Vec(steps=self._ts2vec_steps, seed=seed)
+        # the same figures with and without a GPU
+        return TS2Vec(steps=self._ts2vec_steps, seed=seed, device="cpu")
 
     def _encoded(self, encoder: Encoder) -> Views:
         name, seed = type(encoder).__name__, getattr(encoder, "seed", self.seed)

@@ -127,7 +127,8 @@ def _scaled(real: NDArray, synthetic: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def _ts2vec(steps: int | None, seed: int) -> TS2Vec:
-    return TS2Vec(standardise=False, steps=steps, seed=seed)
+    # the same figures with and without a GPU
+    return TS2Vec(standardise=False, steps=steps, seed=seed, device="cpu")
 
 
 def _scores(

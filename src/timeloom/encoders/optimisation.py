@@ -1,0 +1,141 @@
+"""The loop that trains the self-supervised encoders, and what it needs: batches, initial weights, dropout, a device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from operator import index
+from typing import Literal, TypeVar, get_args
+
+import torch
+from torch import Tensor, nn
+
+from timeloom.encoders.inputs import check_count, check_setting
+from timeloom.progress import Progress
+from timeloom.threads import cpu_threads
+
+Device = Literal["auto", "cpu", "cuda"]
+Network = TypeVar("Network", bound=nn.Module)
+
+# Of every encoder's training, whatever the machine has: another number of threads sums in another order, and the same
+# seed would give another encoder. The batches are so small that more threads spend their time waiting for each other;
+# cores are put to use by training several encoders at once.
+TRAINING_THREADS = 1
+REPORT_EVERY = 10
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How an encoder is trained.
+
+    Attributes:
+        steps: optimisation steps, at least 0; none leave the initial weights: the control beside a trained encoder.
+        batch_size: series a step.
+        lr: learning rate of AdamW.
+
+    Raises:
+        InputError: a number that is too small.
+    """
+
+    steps: int
+    batch_size: int
+    lr: float
+
+    def __post_init__(self) -> None:
+        check_count("steps", self.steps, 0)
+        check_count("batch_size", self.batch_size, 1)
+        check_setting("lr", self.lr, self.lr > 0, "above 0")
+
+
+def default_steps(n_values: int) -> int:
+    """Optimisation steps for a training set of that many values: 200 up to 100 000, then 600, as TS2Vec published."""
+    return 200 if n_values <= 100_000 else 600
+
+
+def row_batches(n: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Endless batches of min(batch_size, n) distinct row numbers: a permutation of `n`, less its rest, then the next.
+
+    A series twice in a batch would have to be told from itself, so batches do not run across permutations.
+    """
+    size = min(batch_size, n)
+    while True:
+        yield from torch.randperm(n, generator=generator)[: n - n % size].split(size)
+
+
+def optimise(
+    parameters: Iterable[nn.Parameter],
+    loss_of: Callable[[Tensor], Tensor],
+    n_cases: int,
+    budget: Budget,
+    generator: torch.Generator,
+    *,
+    name: str,
+    progress: Progress,
+    after_step: Callable[[int], object] = lambda step: None,
+) -> None:
+    """Lower a loss by AdamW.
+
+    Args:
+        parameters: what to train.
+        loss_of: the loss, a scalar, of the series with these row numbers.
+        n_cases: number of series.
+        budget: steps, batch size and learning rate.
+        generator: draws the batches, and may draw more in `loss_of`.
+        name: of the encoder, for the progress report.
+        progress: told the loss.
+        after_step: called with the number of steps done.
+    """
+    optimizer = torch.optim.AdamW(parameters, lr=budget.lr, fused=True)
+    batches = row_batches(n_cases, budget.batch_size, generator)
+    with cpu_threads(TRAINING_THREADS), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
+        for step in range(1, budget.steps + 1):
+            loss = loss_of(next(batches))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            after_step(step)
+            if step % REPORT_EVERY == 0 or step == budget.steps:
+                progress(f"train {name}", step, budget.steps, f"loss {loss.item():.3f}")
+
+
+def dropout(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """`x` with that share of its values set to 0 and the others grown to make up for it.
+
+    The random numbers come from a generator on the CPU: those of `nn.Dropout` would be drawn from the global state.
+    """
+    return x * (torch.rand(x.shape, generator=generator) >= share).to(x.device) / (1 - share)
+
+
+def generator_of(seed: int) -> torch.Generator:
+    """Random numbers of this seed, drawn on the CPU whatever the device."""
+    return torch.Generator().manual_seed(index(seed))
+
+
+@contextmanager
+def initial_weights(seed: int) -> Iterator[None]:
+    """Networks built inside get the weights of this seed; the global random state is left alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(index(seed))
+        yield
+
+
+def chosen_device(name: str) -> torch.device:
+    """The device of that name; "auto" takes a GPU where there is one.
+
+    Raises:
+        InputError: an unknown name, or a GPU where there is none.
+    """
+    check_setting("device", name, name in get_args(Device), f"one of {', '.join(get_args(Device))}")
+    has_gpu = torch.cuda.is_available()
+    check_setting("device", name, name != "cuda" or has_gpu, "auto or cpu, as PyTorch sees no GPU here")
+    return torch.device("cuda" if has_gpu and name != "cpu" else "cpu")
+
+
+@contextmanager
+def lent_to(device: torch.device, network: Network) -> Iterator[Network]:
+    """The network on a device, back on the CPU afterwards: a fitted encoder can be saved and read anywhere."""
+    try:
+        yield network.to(device)
+    finally:
+        network.to("cpu")

@@ -1,0 +1,117 @@
+"""The loop that trains encoders: its steps against AdamW by hand, its settings, and no steps at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from timeloom.encoders import ENCODERS
+from timeloom.encoders.optimisation import Budget, chosen_device, dropout, initial_weights, optimise
+from timeloom.encoders.storage import arrays_of
+from timeloom.errors import InputError
+
+TRAINED = pytest.mark.parametrize("kind", [kind for kind in ENCODERS if kind not in ("rocket", "catch22")])
+
+
+def test_a_step_is_that_of_adamw() -> None:
+    goal = torch.tensor([1.0, -2.0, 5.0])
+    weight = nn.Parameter(torch.tensor([0.5, 0.5, 0.5]))
+    seen: list[int] = []
+
+    def loss_of(rows: Tensor) -> Tensor:
+        assert sorted(rows.tolist()) == [0, 1, 2]
+        return ((weight - goal)[rows] ** 2).sum()
+
+    generator = torch.Generator().manual_seed(0)
+    optimise([weight], loss_of, 3, Budget(3, 8, 0.1), generator, name="x", progress=lambda *told: None,
+             after_step=seen.append)  # fmt: skip
+    expected, first, second = np.array([0.5, 0.5, 0.5]), np.zeros(3), np.zeros(3)
+    for step in (1, 2, 3):
+        gradient = 2 * (expected - goal.numpy())
+        expected = expected * (1 - 0.1 * 0.01)
+        first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
+        expected -= 0.1 * (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
+    np.testing.assert_allclose(weight.detach().numpy(), expected, rtol=1e-5)
+    assert seen == [1, 2, 3]
+
+
+def test_dropout_keeps_the_mean_and_follows_its_generator() -> None:
+    x = torch.full((200, 100), 3.0)
+    dropped = dropout(x, 0.25, torch.Generator().manual_seed(0))
+    assert set(dropped.unique().tolist()) == {0.0, 4.0}
+    assert abs(float((dropped == 0).float().mean()) - 0.25) < 0.02
+    assert torch.equal(dropped, dropout(x, 0.25, torch.Generator().manual_seed(0)))
+    assert not torch.equal(dropped, dropout(x, 0.25, torch.Generator().manual_seed(1)))
+    assert torch.equal(dropout(x, 0.0, torch.Generator()), x)
+
+
+def test_initial_weights_leave_the_global_state_alone() -> None:
+    before = torch.random.get_rng_state()
+    with initial_weights(7):
+        first = nn.Linear(3, 3).weight
+    assert torch.equal(torch.random.get_rng_state(), before)
+    with initial_weights(7):
+        assert torch.equal(nn.Linear(3, 3).weight, first)
+
+
+def test_unknown_and_missing_devices_are_refused() -> None:
+    assert chosen_device("cpu").type == "cpu"
+    with pytest.raises(InputError, match="device is 'tpu'; allowed: one of auto, cpu, cuda"):
+        chosen_device("tpu")
+    if torch.cuda.is_available():
+        assert chosen_device("auto").type == chosen_device("cuda").type == "cuda"
+    else:
+        assert chosen_device("auto").type == "cpu"
+        with pytest.raises(InputError, match="device is 'cuda'; allowed: auto or cpu"):
+            chosen_device("cuda")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"steps": -1}, "steps is -1; allowed: a whole number of at least 0"),
+        ({"steps": 1.5}, "steps is 1.5; allowed"),
+        ({"steps": True}, "steps is True; allowed"),
+        ({"batch_size": 0}, "batch_size is 0; allowed: a whole number of at least 1"),
+        ({"lr": 0.0}, "lr is 0.0; allowed: above 0"),
+    ],
+)
+def test_impossible_budgets_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Budget(**{"steps": 3, "batch_size": 2, "lr": 1e-3, **settings})
+
+
+@TRAINED
+def test_no_steps_leave_the_initial_weights_whatever_the_data(
+    sines: Callable, small_encoder: Callable, kind: str
+) -> None:
+    X, y = sines(10, seed=0)
+    other, _ = sines(10, seed=1)
+    weights = [
+        arrays_of(small_encoder(kind).set_params(steps=steps).fit(series, y)._network)
+        for steps, series in ((0, X), (0, 2 * other + 1), (2, X))
+    ]
+    untrained, elsewhere, trained = weights
+    assert list(untrained) == list(elsewhere) == list(trained)
+    for name in untrained:
+        np.testing.assert_array_equal(untrained[name], elsewhere[name])
+    assert any(not np.array_equal(untrained[name], trained[name]) for name in untrained)
+    assert small_encoder(kind).set_params(steps=0).fit(X, y).encode(X).std(axis=0).max() > 0
+
+
+@TRAINED
+def test_numbers_of_numpy_are_saved_as_plain_ones(
+    sines: Callable, small_encoder: Callable, tmp_path: Path, kind: str
+) -> None:
+    X, y = sines(10, seed=0)
+    encoder = small_encoder(kind).set_params(steps=np.int64(1), seed=np.int64(4), lr=np.float32(0.25)).fit(X, y)
+    encoder.save(tmp_path)
+    loaded = ENCODERS[kind].load(tmp_path)
+    assert (loaded.settings["steps"], loaded.settings["seed"], loaded.settings["lr"]) == (1, 4, 0.25)
+    np.testing.assert_array_equal(loaded.encode(X), encoder.encode(X))
