@@ -12,6 +12,7 @@ from timeloom.checkpoint import CARD, read_json
 from timeloom.encoders.catch22 import Catch22
 from timeloom.encoders.fcn import FCN
 from timeloom.encoders.rocket import Rocket
+from timeloom.encoders.timedrl import TimeDRL
 from timeloom.encoders.ts2vec import TS2Vec
 from timeloom.errors import InputError
 from timeloom.progress import Progress, silent
@@ -61,8 +62,8 @@ class Encoder(Protocol):
         ...
 
 
-AnyEncoder = Catch22 | FCN | Rocket | TS2Vec
-ENCODERS: dict[str, type[AnyEncoder]] = {cls.kind: cls for cls in (FCN, Rocket, TS2Vec, Catch22)}
+AnyEncoder = Catch22 | FCN | Rocket | TS2Vec | TimeDRL
+ENCODERS: dict[str, type[AnyEncoder]] = {cls.kind: cls for cls in (FCN, Rocket, TS2Vec, Catch22, TimeDRL)}
 
 
 def load_encoder(folder: str | Path) -> AnyEncoder:
@@ -78,4 +79,4 @@ def load_encoder(folder: str | Path) -> AnyEncoder:
     return ENCODERS[kind].load(folder)
 
 
-__all__ = ["ENCODERS", "FCN", "Catch22", "Encoder", "Rocket", "TS2Vec", "load_encoder"]
+__all__ = ["ENCODERS", "FCN", "Catch22", "Encoder", "Rocket", "TS2Vec", "TimeDRL", "load_encoder"]

@@ -36,7 +36,7 @@ def check_count(name: str, value: object, least: int) -> None:
 
 def is_count(value: object, least: int) -> bool:
     """Whether this is a whole number of at least `least`."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= least)
 
 
 def check_level(level: object) -> None:
