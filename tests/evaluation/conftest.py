@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from timeloom.encoders import ENCODERS, FCN, Catch22, Encoder, Rocket, TimeDRL, TS2Vec
+from timeloom.encoders import ENCODERS, FCN, FEI, Catch22, Encoder, Rocket, TimeDRL, TS2Vec
 
 Labelled = tuple[NDArray[np.float32], NDArray[np.str_]]
 
@@ -41,6 +41,7 @@ def make_small_encoder(kind: str) -> Encoder:
         "rocket": Rocket(n_kernels=30, seed=3),
         "ts2vec": TS2Vec(output_dims=12, hidden_dims=8, depth=3, steps=3, seed=3),
         "timedrl": TimeDRL(dims=8, layers=1, heads=2, patch_length=6, patch_stride=4, steps=3, seed=3),
+        "fei": FEI(widths=(8, 12, 16), steps=3, seed=3),
     }
     assert {"catch22", *small} == set(ENCODERS)
     return small[kind]

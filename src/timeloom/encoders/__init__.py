@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from timeloom.checkpoint import CARD, read_json
 from timeloom.encoders.catch22 import Catch22
 from timeloom.encoders.fcn import FCN
+from timeloom.encoders.fei import FEI
 from timeloom.encoders.rocket import Rocket
 from timeloom.encoders.timedrl import TimeDRL
 from timeloom.encoders.ts2vec import TS2Vec
@@ -62,8 +63,8 @@ class Encoder(Protocol):
         ...
 
 
-AnyEncoder = Catch22 | FCN | Rocket | TS2Vec | TimeDRL
-ENCODERS: dict[str, type[AnyEncoder]] = {cls.kind: cls for cls in (FCN, Rocket, TS2Vec, Catch22, TimeDRL)}
+AnyEncoder = Catch22 | FCN | FEI | Rocket | TS2Vec | TimeDRL
+ENCODERS: dict[str, type[AnyEncoder]] = {cls.kind: cls for cls in (FCN, Rocket, TS2Vec, Catch22, TimeDRL, FEI)}
 
 
 def load_encoder(folder: str | Path) -> AnyEncoder:
@@ -79,4 +80,4 @@ def load_encoder(folder: str | Path) -> AnyEncoder:
     return ENCODERS[kind].load(folder)
 
 
-__all__ = ["ENCODERS", "FCN", "Catch22", "Encoder", "Rocket", "TS2Vec", "TimeDRL", "load_encoder"]
+__all__ = ["ENCODERS", "FCN", "FEI", "Catch22", "Encoder", "Rocket", "TS2Vec", "TimeDRL", "load_encoder"]
