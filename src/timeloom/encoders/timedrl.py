@@ -15,7 +15,6 @@ from timeloom.encoders.optimisation import (
     Budget,
     Device,
     chosen_device,
-    default_steps,
     dropout,
     generator_of,
     initial_weights,
@@ -57,7 +56,7 @@ class TimeDRL(StoredEncoder):
         contrastive_weight: weight of the instance-contrastive term beside the timestamp-predictive one.
         batch_size: series a step; no more than there are.
         lr: learning rate of AdamW.
-        steps: optimisation steps; None takes 200 for up to 100 000 training values, else 600.
+        steps: optimisation steps; 600 were better than 200 in cross-validation on two small training splits.
         seed: of the initial weights, the dropout and the order of the series.
         device: where to compute, "auto", "cpu" or "cuda"; "auto" takes a GPU where there is one.
     """
@@ -76,7 +75,7 @@ class TimeDRL(StoredEncoder):
         contrastive_weight: float = 0.1,
         batch_size: int = 32,
         lr: float = 1e-3,
-        steps: int | None = None,
+        steps: int = 600,
         seed: int = 0,
         device: Device = "auto",
     ) -> None:
@@ -103,10 +102,8 @@ class TimeDRL(StoredEncoder):
         self._check_settings()
         scaler = SeriesScaler.fit(X)
         series, observed = self._prepare(scaler, X)
-        steps = default_steps(series.numel()) if self.steps is None else self.steps
-        self._network = self._train(
-            self._new_network(scaler), series, observed, Budget(steps, self.batch_size, self.lr), progress
-        )
+        budget = Budget(self.steps, self.batch_size, self.lr)
+        self._network = self._train(self._new_network(scaler), series, observed, budget, progress)
         self._scaler = scaler
         return self
 
