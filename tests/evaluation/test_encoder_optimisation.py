@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from timeloom.encoders import ENCODERS
-from timeloom.encoders.optimisation import Budget, chosen_device, dropout, initial_weights, optimise
-from timeloom.encoders.storage import arrays_of
+from timeloom.encoders.optimisation import Budget, chosen_device, dropout, initial_weights, measure_norms, optimise
 from timeloom.errors import InputError
 
 TRAINED = pytest.mark.parametrize("kind", [kind for kind in ENCODERS if kind not in ("rocket", "catch22")])
@@ -94,15 +93,43 @@ def test_no_steps_leave_the_initial_weights_whatever_the_data(
     X, y = sines(10, seed=0)
     other, _ = sines(10, seed=1)
     weights = [
-        arrays_of(small_encoder(kind).set_params(steps=steps).fit(series, y)._network)
+        dict(small_encoder(kind).set_params(steps=steps).fit(series, y)._network.named_parameters())
         for steps, series in ((0, X), (0, 2 * other + 1), (2, X))
     ]
     untrained, elsewhere, trained = weights
     assert list(untrained) == list(elsewhere) == list(trained)
     for name in untrained:
-        np.testing.assert_array_equal(untrained[name], elsewhere[name])
-    assert any(not np.array_equal(untrained[name], trained[name]) for name in untrained)
+        assert torch.equal(untrained[name], elsewhere[name])
+    assert any(not torch.equal(untrained[name], trained[name]) for name in untrained)
     assert small_encoder(kind).set_params(steps=0).fit(X, y).encode(X).std(axis=0).max() > 0
+
+
+def test_batch_norms_are_measured_over_whole_batches() -> None:
+    series = torch.randn((7, 2, 5), generator=torch.Generator().manual_seed(0)) * 3 + 1
+    norm = nn.BatchNorm1d(2)
+    network = nn.Sequential(norm, nn.ReLU())
+    measure_norms(network, series, 3, torch.Generator().manual_seed(1))
+    rows = torch.randperm(7, generator=torch.Generator().manual_seed(1))
+    batches = [series[rows[:3]], series[rows[3:6]]]
+    torch.testing.assert_close(norm.running_mean, torch.stack([b.mean(dim=(0, 2)) for b in batches]).mean(dim=0))
+    torch.testing.assert_close(norm.running_var, torch.stack([b.var(dim=(0, 2)) for b in batches]).mean(dim=0))
+    assert norm.momentum == 0.1
+    assert not network.training
+    measure_norms(network, series, 100, torch.Generator())
+    torch.testing.assert_close(norm.running_mean, series.mean(dim=(0, 2)))
+
+
+@pytest.mark.parametrize("kind", ["fcn", "fei"])
+def test_an_untrained_encoder_has_seen_the_scale_of_its_layers(
+    sines: Callable, small_encoder: Callable, kind: str
+) -> None:
+    X, y = sines(16, seed=0)
+    encoder = small_encoder(kind).set_params(steps=0).fit(X, y)
+    norms = [m for m in encoder._network.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
+    assert norms
+    for norm in norms:
+        assert (norm.running_var != 1).all()
+        assert norm.running_mean.abs().max() > 0
 
 
 @TRAINED

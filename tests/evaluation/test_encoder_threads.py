@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from timeloom.encoders import FCN, TS2Vec
+from timeloom.encoders import FCN, FEI, TimeDRL, TS2Vec
 
 
 @pytest.fixture(params=[2, 3])
@@ -20,9 +20,9 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("kind", [FCN, TS2Vec])
+@pytest.mark.parametrize("kind", [FCN, TS2Vec, TimeDRL, FEI])
 def test_training_takes_one_thread_and_gives_the_others_back(
-    threads: int, sines: Callable, kind: type[FCN] | type[TS2Vec]
+    threads: int, sines: Callable, kind: type[FCN | TS2Vec | TimeDRL | FEI]
 ) -> None:
     X, y = sines(24, seed=0)
     seen = []

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from timeloom.encoders.inputs import SeriesScaler, check_fitted
-from timeloom.encoders.optimisation import TRAINING_THREADS, generator_of, initial_weights
+from timeloom.encoders.optimisation import TRAINING_THREADS, generator_of, initial_weights, measure_norms
 from timeloom.encoders.storage import Arrays, StoredEncoder, arrays_of, filled
 from timeloom.errors import InputError
 from timeloom.progress import Progress, silent
@@ -91,8 +91,8 @@ class FCN(StoredEncoder):
     Args:
         n_filters: width of each convolution; the last is the number of features.
         kernels: length of each convolution's kernel.
-        steps: optimisation steps; None takes `default_steps` of the training set, 0 leaves the untrained network: the
-            control to print beside a trained one.
+        steps: optimisation steps; None takes `default_steps` of the training set, 0 leaves the untrained network, its
+            batch norms measured on the training series: the control to print beside a trained one.
         batch_size: series a step; no more than there are.
         lr: peak learning rate.
         seed: of the initial weights and of the order of the series.
@@ -157,6 +157,8 @@ class FCN(StoredEncoder):
             schedule.step()
             if step % REPORT_EVERY == 0 or step == steps:
                 progress("train FCN", step, steps, f"loss {loss.item():.4f}")
+        if steps == 0:
+            measure_norms(self._network, series, self.batch_size, generator_of(self.seed))
         self._network.eval()
 
     def encode(self, X: ArrayLike, batch_size: int = 256) -> NDArray[np.float32]:

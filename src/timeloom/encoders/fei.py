@@ -20,6 +20,7 @@ from timeloom.encoders.optimisation import (
     generator_of,
     initial_weights,
     lent_to,
+    measure_norms,
     optimise,
 )
 from timeloom.encoders.storage import Arrays, StoredEncoder, arrays_of, filled
@@ -33,8 +34,8 @@ class FEI(StoredEncoder):
     From the embedding of a series and a prompt that stands for a random mask over its frequencies, that of the masked
     series is inferred, as a slow copy of the encoder sees it; from both embeddings, the prompt. Series are scaled per
     channel by training statistics, missing values interpolated linearly. The same seed and data give the same bytes
-    on the same CPU, and the global random state is left alone. `steps=0` gives the untrained network: the control to
-    print beside a trained one.
+    on the same CPU, and the global random state is left alone. `steps=0` gives the untrained network, its batch norms
+    measured on the training series: the control to print beside a trained one.
 
     Source: Fu and Hu, "Frequency-masked embedding inference: a non-contrastive approach for time series
     representation learning", AAAI 2025 (arXiv 2412.20790): the masks and their shares, both inferences and where
@@ -130,6 +131,8 @@ class FEI(StoredEncoder):
 
         trained = [parameter for parameter in inference.parameters() if parameter.requires_grad]
         optimise(trained, loss_of, len(series), budget, generator, name="FEI", progress=progress, after_step=follow)
+        if budget.steps == 0:
+            measure_norms(network.to("cpu"), series, budget.batch_size, generator)
         return network.to("cpu").eval().requires_grad_(False)
 
     def encode(self, X: ArrayLike, batch_size: int = 256) -> NDArray[np.float32]:

@@ -99,6 +99,28 @@ def optimise(
                 progress(f"train {name}", step, budget.steps, f"loss {loss.item():.3f}")
 
 
+@torch.no_grad()
+def measure_norms(network: nn.Module, series: Tensor, batch_size: int, generator: torch.Generator) -> None:
+    """Give the batch norms of a network the mean statistics of batches of series (n, C, T), in place of 0 and 1.
+
+    Without them an untrained network would be a weaker control than random weights are: on two small sets most of what
+    training seemed to gain was these statistics.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # PyTorch's word for the plain mean over batches
+    network.train()
+    batches = row_batches(len(series), batch_size, generator)
+    with cpu_threads(TRAINING_THREADS):
+        for _ in range(len(series) // min(batch_size, len(series))):
+            network(series[next(batches)])
+    network.eval()
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
 def dropout(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
     """`x` with that share of its values set to 0 and the others grown to make up for it.
 
