@@ -346,6 +346,13 @@ def test_the_saved_prior_is_the_snapshot_of_the_recorded_length(tmp_path: Path, 
     assert all(torch.equal(saved[name], state[f"kept.{place}.{name}"]) for name in saved)
 
 
+@pytest.mark.parametrize("without", ["holdout", "texture_steps"])
+def test_an_amount_of_texture_that_is_not_measured_is_refused(without: str) -> None:
+    smoke(f"tokenizer_training.{without}=0")
+    with pytest.raises(InputError, match=r"tokenizer_training: texture = 0\.5: is measured on series"):
+        smoke("tokenizer_training.texture=0.5", f"tokenizer_training.{without}=0")
+
+
 def test_the_amount_of_texture_can_be_given_and_marginals_be_fitted(tmp_path: Path) -> None:
     config, data = smoke("tokenizer_training.texture=0.5", "tokenizer_training.marginals=true", *FAST[:1]), sines()
     record = train_tokenizer.run(data, config.tokenizer, config.tokenizer_training, config.trainer, tmp_path)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from timeloom.data import Dataset, Scaler, stratified_holdout
@@ -65,6 +65,15 @@ class TokenizerTraining(OptimConfig):
     texture_steps: int = Field(default=400, ge=0)
     texture: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = "auto"
     marginals: bool = False
+
+    @model_validator(mode="after")
+    def _texture_is_measured(self) -> Self:
+        if self.texture != "auto" and not (self.holdout and self.texture_steps):
+            raise ValueError(
+                f"texture = {self.texture}: is measured on series that are held out; allowed: with holdout and "
+                f"texture_steps above 0, which are {self.holdout} and {self.texture_steps}"
+            )
+        return self
 
 
 @dataclass(frozen=True)
