@@ -1,0 +1,157 @@
+"""Commands that train a generator and draw series from it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from timeloom.cli.app import (
+    ConfigFile,
+    Data,
+    Out,
+    Overrides,
+    Overwrite,
+    Preset,
+    Resume,
+    Run,
+    Seed,
+    Window,
+    app,
+    load_data,
+)
+from timeloom.errors import InputError
+
+
+@app.command()
+def train(
+    data: Data,
+    out: Out,
+    preset: Preset = "small",
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    seed: Seed = 0,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    window: Window = None,
+) -> None:
+    """Train the tokenizer, then the prior."""
+    _train(("tokenizer", "prior"), data, out, preset, config, overrides, seed, resume, overwrite, window)
+
+
+@app.command("train-tokenizer")
+def train_tokenizer(
+    data: Data,
+    out: Out,
+    preset: Preset = "small",
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    seed: Seed = 0,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    window: Window = None,
+) -> None:
+    """Train the tokenizer alone (stage 1)."""
+    _train(("tokenizer",), data, out, preset, config, overrides, seed, resume, overwrite, window)
+
+
+@app.command("train-prior")
+def train_prior(
+    data: Data,
+    out: Out,
+    preset: Preset = "small",
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    seed: Seed = 0,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    window: Window = None,
+) -> None:
+    """Train the prior on a run folder's tokenizer (stage 2)."""
+    _train(("prior",), data, out, preset, config, overrides, seed, resume, overwrite, window)
+
+
+@app.command()
+def sample(
+    run: Run,
+    out: Annotated[
+        Path, typer.Option("--out", help="file to write: .npz (series, labels, how they were made), .npy or .csv")
+    ],
+    n: Annotated[int, typer.Option("--n", help="number of series")] = 1000,
+    label: Annotated[list[str] | None, typer.Option("--label", help="only this class; may be repeated")] = None,
+    match_labels: Annotated[
+        bool, typer.Option("--match-labels", help="exactly the training data's class proportions")
+    ] = False,
+    seed: Seed = 0,
+    steps: Annotated[int | None, typer.Option("--steps", help="decoding rounds")] = None,
+    temperature: Annotated[
+        float | None, typer.Option("--temperature", help="of the tokens: below 1 is more typical, less varied")
+    ] = None,
+    choice_temperature: Annotated[
+        float | None, typer.Option("--choice-temperature", help="randomness of the decoding order; 0 is greedy")
+    ] = None,
+    guidance: Annotated[
+        float | None, typer.Option("--guidance", help="classifier-free guidance; above 1 is more typical of the class")
+    ] = None,
+) -> None:
+    """Make synthetic series."""
+    from timeloom.config import merge
+    from timeloom.data import check_writable_suffix, write_series
+    from timeloom.prior.decoding import SamplingConfig
+    from timeloom.progress import RichProgress
+    from timeloom.stages import sample as stage
+    from timeloom.stages.train import saved_config
+
+    check_writable_suffix(out)
+    tokenizer, prior = stage.load(run)
+    given = {
+        "steps": steps,
+        "temperature": temperature,
+        "choice_temperature": choice_temperature,
+        "guidance_scale": guidance,
+    }
+    base = saved_config(run).sampling.model_dump()
+    config = SamplingConfig.parse(merge(base, {k: v for k, v in given.items() if v is not None}))
+    made = stage.run(
+        tokenizer, prior, n, config, labels=label, match_labels=match_labels, seed=seed, progress=RichProgress()
+    )
+    write_series(out, made.X, made.y, made.meta)
+    print(f"{len(made.X)} series of {made.X.shape[1]} channel(s) and {made.X.shape[2]} time points: {out}")
+
+
+def _train(
+    stages: tuple[str, ...],
+    source: str,
+    out: Path,
+    preset: str,
+    config_files: list[Path] | None,
+    overrides: list[str] | None,
+    seed: int,
+    resume: bool,
+    overwrite: bool,
+    window: int | None,
+) -> None:
+    from timeloom.progress import RichProgress
+    from timeloom.stages import run_config
+    from timeloom.stages import train as stage
+
+    if resume and overwrite:
+        raise InputError(
+            "--resume and --overwrite: one goes on with the run, the other throws it away; give one of them"
+        )
+    config = run_config.build(preset, config_files or (), overrides or (), seed=seed)
+    data = load_data(source, window)
+    try:
+        record = stage.run(
+            data, config, out, stages=stages, resume=resume, overwrite=overwrite, progress=RichProgress()
+        )
+    except KeyboardInterrupt:
+        print(f"interrupted; the same command with --resume goes on from the last checkpoint in {out}", file=sys.stderr)
+        raise typer.Exit(130) from None
+    for name in stages:
+        done = record["stages"][name]
+        best = f", best at step {done['best_step']}" if "best_step" in done else ""
+        print(f"{name:<10} {done['seconds']:7.1f} s, {done['steps']} steps{best}")
+    print(f"{out}" + ("" if "prior" in record["stages"] else ": next, timeloom train-prior with the same arguments"))
