@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 
 # each registers its commands on the application, in the order in which --help lists them
-from timeloom.cli import generating, measuring, inspecting  # isort: skip
+from timeloom.cli import generating, measuring, inspecting, encoding  # isort: skip
 from timeloom.cli.app import app
 from timeloom.errors import InputError
 
-__all__ = ["app", "generating", "inspecting", "main", "measuring"]
+__all__ = ["app", "encoding", "generating", "inspecting", "main", "measuring"]
 
 
 def main() -> None:

@@ -25,6 +25,7 @@ Data = Annotated[
     str, typer.Argument(help="name of a data set (see `timeloom datasets`) or a file: .npz .npy .csv .tsv .ts .arff")
 ]
 Run = Annotated[Path, typer.Argument(help="run folder of `timeloom train`")]
+AnyRun = Annotated[Path, typer.Argument(help="run folder of `timeloom train` or `timeloom train-encoder`")]
 Out = Annotated[Path, typer.Option("--out", help="run folder to write")]
 Preset = Annotated[
     str, typer.Option("--preset", help="smoke (seconds), small (minutes on a laptop), base (longer, or a GPU)")

@@ -7,25 +7,30 @@ from typing import Annotated
 
 import typer
 
-from timeloom.cli.app import Data, Run, Window, app, load_data
+from timeloom.cli.app import AnyRun, Data, Run, Window, app, load_data
 
 
 @app.command()
 def encode(
-    run: Run,
+    run: AnyRun,
     data: Data,
     out: Annotated[Path, typer.Option("--out", help="file to write: .npz (X_train, y_train, X_test, y_test)")],
     kind: Annotated[
-        str, typer.Option("--kind", help="tokens, codes (a vector for each cell), pooled (a vector for each series)")
-    ] = "pooled",
+        str | None,
+        typer.Option(
+            "--kind",
+            help="of a generator: tokens, codes (a vector for each cell), pooled (a vector for each series; the "
+            "default); of an encoder: series (a vector for each, the default), timestamp (one for each time point)",
+        ),
+    ] = None,
     window: Window = None,
 ) -> None:
-    """Write what a run's tokenizer makes of series, as arrays."""
+    """Write what a run's tokenizer or encoder makes of series, as arrays."""
     from timeloom.progress import RichProgress
     from timeloom.stages import encode as stage
 
-    tokenizer = stage.load(run)
-    arrays = stage.run(tokenizer, load_data(data, window), kind, out, progress=RichProgress())  # type: ignore[arg-type]
+    model = stage.load_any(run)
+    arrays = stage.run(model, load_data(data, window), kind, out, progress=RichProgress())
     shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
     print(f"{out}: {shapes}")
 
@@ -77,13 +82,17 @@ def codebook(
 
 
 @app.command()
-def info(run: Run) -> None:
+def info(run: AnyRun) -> None:
     """Tell what a checkpoint is: data, classes, shapes, levels, sizes, versions."""
     from timeloom.stages import sample as stage
+    from timeloom.stages import train_encoder
     from timeloom.stages.train import facts, read_record
 
-    tokenizer, prior = stage.load(run)
-    for name, value in facts(tokenizer, prior, read_record(run)).items():
+    if (run / train_encoder.FOLDER).exists():
+        known = train_encoder.facts(run)
+    else:
+        known = facts(*stage.load(run), read_record(run))
+    for name, value in known.items():
         print(f"{name:<20} {value}")
 
 

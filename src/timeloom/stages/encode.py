@@ -1,9 +1,10 @@
-"""Read out a trained tokenizer: what it makes of series, as arrays for other programs."""
+"""Read out a trained tokenizer or encoder: what it makes of series, as arrays for other programs."""
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -11,13 +12,15 @@ from numpy.typing import NDArray
 
 from timeloom.data import Dataset, atomic_file, check_series
 from timeloom.data.missing import fill_missing
+from timeloom.encoders import AnyEncoder
 from timeloom.errors import InputError
 from timeloom.progress import Progress, silent
-from timeloom.stages import train_tokenizer
+from timeloom.stages import train_encoder, train_tokenizer
 from timeloom.tokenizer.tokenizer import Tokenizer
 
 Kind = Literal["tokens", "codes", "pooled"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+EncoderKind = Literal["series", "timestamp"]
 BATCH_SIZE = 256
 
 
@@ -61,16 +64,54 @@ def encode(tokenizer: Tokenizer, X: np.ndarray, kind: Kind = "pooled", *, progre
     return torch.cat(found).numpy()
 
 
+def encode_series(
+    encoder: AnyEncoder, X: np.ndarray, kind: EncoderKind = "series", *, progress: Progress = silent
+) -> NDArray[np.float32]:
+    """What an encoder makes of series (n, C, T), NaN allowed.
+
+    Returns:
+        `series`: float32 (n, D), a vector for each series. `timestamp`: float32 (n, T, D), one for each time point.
+
+    Raises:
+        InputError: a kind that the encoder does not have, or series that it cannot take.
+    """
+    kinds = encoder_kinds(encoder)
+    if kind not in kinds:
+        raise InputError(f"kind = {kind!r}: must be one of {', '.join(kinds)}, which {encoder.kind} has")
+    options: dict[str, Any] = {} if kind == "series" else {"level": kind}
+    found = []
+    for start in range(0, len(X), BATCH_SIZE):
+        found.append(encoder.encode(X[start : start + BATCH_SIZE], **options))
+        progress("encode", min(start + BATCH_SIZE, len(X)), len(X))
+    return np.concatenate(found)
+
+
+def encoder_kinds(encoder: AnyEncoder) -> tuple[EncoderKind, ...]:
+    """Which kinds of features an encoder has."""
+    return get_args(EncoderKind) if "level" in inspect.signature(encoder.encode).parameters else ("series",)
+
+
+def load_any(run: Path) -> Tokenizer | AnyEncoder:
+    """Read what a run folder can encode with: its tokenizer, or its encoder.
+
+    Raises:
+        InputError: neither is there, or it is damaged.
+    """
+    return train_encoder.load(run) if (run / train_encoder.FOLDER).exists() else load(run)
+
+
 def run(
-    tokenizer: Tokenizer, data: Dataset, kind: Kind, out: Path, *, progress: Progress = silent
+    model: Tokenizer | AnyEncoder, data: Dataset, kind: str | None, out: Path, *, progress: Progress = silent
 ) -> dict[str, NDArray]:
     """Encode every split of the data and write them, with their labels, under the names that data sets have.
+
+    Without a kind a tokenizer gives `pooled`, an encoder `series`: a vector for each series.
 
     Returns:
         What was written: `X_train`, and `y_train`, `X_test`, `y_test` where the data have them.
 
     Raises:
-        InputError: `out` is no .npz, or `encode` cannot take the data.
+        InputError: `out` is no .npz, or the model cannot take the data.
     """
     if out.suffix.lower() != ".npz":
         raise InputError(f"{out}: suffix {out.suffix or 'none'!r} cannot be written; allowed: .npz")
@@ -78,9 +119,15 @@ def run(
     for split in ("train", "test"):
         X, y = getattr(data, f"X_{split}"), getattr(data, f"y_{split}")
         if X is not None:
-            arrays[f"X_{split}"] = encode(tokenizer, X, kind, progress=progress)
+            arrays[f"X_{split}"] = _encoded(model, X, kind, progress)
         if y is not None:
             arrays[f"y_{split}"] = y
     with atomic_file(out) as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
     return arrays
+
+
+def _encoded(model: Tokenizer | AnyEncoder, X: np.ndarray, kind: Any, progress: Progress) -> NDArray:
+    if isinstance(model, Tokenizer):
+        return encode(model, X, kind or "pooled", progress=progress)
+    return encode_series(model, X, kind or "series", progress=progress)

@@ -112,9 +112,11 @@ def read_record(out: Path) -> dict[str, Any]:
     """What `run.json` remembers of a run.
 
     Raises:
-        InputError: it is missing or damaged.
+        InputError: it is missing or damaged, or the run is that of an encoder.
     """
     record = read_json(out / RECORD)
+    if "encoder" in record:
+        raise InputError(f"{out}: is the run of an encoder, as {RECORD} says; allowed: the run of a generator")
     missing = {"timeloom", "config", "data", "stages", "versions"} - record.keys()
     if missing:
         raise InputError(f"{out / RECORD}: damaged, it lacks {', '.join(sorted(missing))}")

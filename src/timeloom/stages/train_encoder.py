@@ -1,0 +1,183 @@
+"""Train an encoder by itself, in a run folder of its own: `encoder/` and `run.json`."""
+
+from __future__ import annotations
+
+import inspect
+import platform
+import shutil
+import time
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self, get_type_hints
+
+from pydantic import Field, create_model, model_validator
+
+from timeloom import __version__
+from timeloom.checkpoint import read_json, write_json
+from timeloom.config import Frozen, merge, parse_override
+from timeloom.data import Dataset
+from timeloom.encoders import ENCODERS, AnyEncoder, load_encoder
+from timeloom.errors import InputError
+from timeloom.progress import Progress, silent
+from timeloom.stages.train import RECORD, STAGES
+
+FOLDER = "encoder"
+# what says how long an encoder trains; 0 leaves it as it was drawn
+STEPS = ("steps", "iterations", "epochs")
+MAY_BE_ZERO = {"seed", *STEPS}
+
+
+class EncoderConfig(Frozen):
+    """Which encoder, with which settings.
+
+    Attributes:
+        encoder: a key of `ENCODERS`.
+        seed: source of all randomness, for the encoders that have any.
+        settings: the other arguments of the encoder's constructor that differ from its defaults.
+    """
+
+    encoder: str
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.encoder not in ENCODERS:
+            raise InputError(f"encoder = {self.encoder!r}: must be one of {', '.join(ENCODERS)}")
+        if "seed" in self.settings:
+            raise InputError(f"seed = {self.settings['seed']!r}: is no setting of its own; allowed: --seed")
+        _settings_model(self.encoder).parse(self.settings)
+        return self
+
+    def make(self) -> AnyEncoder:
+        """The encoder, not fitted."""
+        cls = ENCODERS[self.encoder]
+        settings = _settings_model(self.encoder).parse(self.settings).model_dump(exclude_unset=True)
+        if "seed" in inspect.signature(cls).parameters:
+            settings["seed"] = self.seed
+        return cls(**settings)
+
+    def untrained(self) -> EncoderConfig | None:
+        """The control: the same encoder with no step of training; None for an encoder that does not train."""
+        steps = next((name for name in STEPS if name in inspect.signature(ENCODERS[self.encoder]).parameters), None)
+        return None if steps is None else self.model_copy(update={"settings": {**self.settings, steps: 0}})
+
+
+def build(encoder: str, overrides: Iterable[str] = (), seed: int = 0) -> EncoderConfig:
+    """The configuration of `key=value` overrides.
+
+    Raises:
+        InputError: an unknown encoder or key, a wrong type, or a number that is too small.
+    """
+    settings: dict[str, Any] = {}
+    for text in overrides:
+        settings = merge(settings, parse_override(text))
+    return EncoderConfig.parse({"encoder": encoder, "seed": seed, "settings": settings})
+
+
+def _settings_model(encoder: str) -> type[Frozen]:
+    """The arguments of an encoder's constructor, checked like any other configuration."""
+    cls = ENCODERS[encoder]
+    hints = get_type_hints(cls.__init__)
+    fields: dict[str, Any] = {}
+    for name, parameter in inspect.signature(cls).parameters.items():
+        counts = isinstance(parameter.default, int) and not isinstance(parameter.default, bool)
+        least = 1 if counts and parameter.default > 0 and name not in MAY_BE_ZERO else 0
+        number = counts or isinstance(parameter.default, float) or name in MAY_BE_ZERO
+        fields[name] = (hints[name], Field(default=parameter.default, ge=least) if number else parameter.default)
+    return create_model(f"{cls.__name__}Settings", __base__=Frozen, **fields)
+
+
+def run(
+    data: Dataset, config: EncoderConfig, out: Path, *, overwrite: bool = False, progress: Progress = silent
+) -> dict[str, Any]:
+    """Fit the encoder to the training split and keep it in `out/encoder` and its record in `out/run.json`.
+
+    Args:
+        data: its training split is learned, with its labels where the encoder takes any.
+        config: what to do.
+        out: the run folder.
+        overwrite: replace the encoder that an earlier run left there.
+        progress: told the step and the loss.
+
+    Returns:
+        The record.
+
+    Raises:
+        InputError: `out` holds a run already, or the encoder cannot learn from the data (no labels, too short, ...).
+    """
+    _check_out(out, overwrite)
+    start = time.perf_counter()
+    fitted = fit(config, data, progress=progress)
+    seconds = time.perf_counter() - start
+    shutil.rmtree(out / FOLDER, ignore_errors=True)
+    fitted.save(out / FOLDER)
+    record = {
+        "timeloom": __version__,
+        "data": {"name": data.name, "fingerprint": data.fingerprint, "notes": list(data.notes)},
+        "encoder": config.model_dump(mode="json"),
+        "shape": [data.n_channels, data.length],
+        "n_train": len(data.X_train),
+        "seconds": seconds,
+        "versions": {"python": platform.python_version(), **{p: version(p) for p in ("torch", "numpy")}},
+    }
+    write_json(out / RECORD, record)
+    return record
+
+
+def fit(config: EncoderConfig, data: Dataset, *, progress: Progress = silent) -> AnyEncoder:
+    """The encoder, fitted to the training split.
+
+    Raises:
+        InputError: it cannot learn from these data.
+    """
+    try:
+        return config.make().fit(data.X_train, data.y_train, progress=progress)
+    except InputError as error:
+        raise InputError(f"{data.name}, encoder {config.encoder}: {error}") from None
+
+
+def load(run: Path) -> AnyEncoder:
+    """The encoder of a run folder.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
+    if not (run / FOLDER).exists():
+        raise InputError(f"{run}: holds no {FOLDER}; `timeloom train-encoder DATA --out {run}` makes one")
+    return load_encoder(run / FOLDER)
+
+
+def facts(run: Path) -> dict[str, str]:
+    """What a person wants to know of an encoder's run, by name.
+
+    Raises:
+        InputError: its record is missing or damaged.
+    """
+    record = read_json(run / RECORD)
+    try:
+        data, config = record["data"], record["encoder"]
+        settings = ", ".join(f"{name} {value}" for name, value in config["settings"].items()) or "the encoder's own"
+        versions = {"timeloom": record["timeloom"], **record["versions"]}
+        return {
+            "data": f"{data['name']}, {record['n_train']} training series, fingerprint {data['fingerprint']}",
+            "series": "{} channel(s), {} time points".format(*record["shape"]),
+            "encoder": config["encoder"],
+            "settings": settings,
+            "training": f"{record['seconds']:.0f} s",
+            "seed": str(config["seed"]),
+            "versions": ", ".join(f"{name} {value}" for name, value in versions.items()),
+        }
+    except (KeyError, TypeError, IndexError, AttributeError, ValueError):
+        raise InputError(f"{run / RECORD}: damaged, or not the record of an encoder's run") from None
+
+
+def _check_out(out: Path, overwrite: bool) -> None:
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out}: is a file, expected a folder for the run")
+    generator = [name for name in STAGES if (out / name).exists()]
+    if generator:
+        raise InputError(f"--out {out}: holds a generator's {generator[0]}; allowed: a folder of its own")
+    if (out / FOLDER).exists() and not overwrite:
+        raise InputError(f"--out {out}: holds an {FOLDER} already; --overwrite replaces it")

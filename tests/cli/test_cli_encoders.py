@@ -1,0 +1,59 @@
+"""Encoders on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cli_helpers import waves
+
+TINY = ("--set", "output_dims=6", "--set", "hidden_dims=4", "--set", "depth=2", "--set", "steps=2")
+
+
+def test_train_encode_and_info(timeloom, wave_file: Path, tmp_path: Path) -> None:
+    run, out = tmp_path / "run", tmp_path / "z.npz"
+    done = timeloom("train-encoder", wave_file, "--encoder", "ts2vec", "--out", run, *TINY)
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[-1] == str(run)
+    done = timeloom("encode", run, wave_file, "--out", out)
+    assert done.code == 0, done.err
+    assert "X_train (40, 6)" in done.out
+    assert "X_test (40, 3" in timeloom("encode", run, wave_file, "--out", out, "--kind", "timestamp").out
+    known = timeloom("info", run)
+    assert known.code == 0
+    for fact in ("waves", "ts2vec", "depth 2", "32 time points", "torch"):
+        assert fact in known.out, fact
+
+
+@pytest.mark.parametrize(
+    ("arguments", "facts"),
+    [
+        (("--encoder", "ts3vec"), ["'ts3vec'", "ts2vec", "rocket"]),
+        (("--encoder", "fcn", "--set", "lr=fast"), ["lr", "'fast'"]),
+        (("--encoder", "fcn"), ["plain", "fcn", "y is missing"]),
+        (("--encoder", "catch22", "--set", "catch23=true"), ["'catch23'", "catch24"]),
+    ],
+)
+def test_what_cannot_be_trained_is_one_line(timeloom, tmp_path: Path, arguments, facts: list[str]) -> None:
+    np.savez(tmp_path / "plain.npz", X_train=waves()[0], X_test=waves(seed=1)[0])
+    done = timeloom("train-encoder", tmp_path / "plain.npz", "--out", tmp_path / "run", *arguments)
+    assert done.code == 2
+    assert len(done.err.strip().splitlines()) == 1, done.err
+    for fact in facts:
+        assert fact in done.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_finished_run_is_not_lost_and_other_channels_are_refused(timeloom, wave_file: Path, tmp_path: Path) -> None:
+    train = ("train-encoder", wave_file, "--encoder", "rocket", "--set", "n_kernels=4", "--out", tmp_path / "run")
+    assert timeloom(*train).code == 0
+    again = timeloom(*train)
+    assert again.code == 2
+    assert "--overwrite" in again.err
+    assert timeloom(*train, "--overwrite").code == 0
+    np.savez(tmp_path / "two.npz", X_train=waves(channels=2)[0], X_test=waves(channels=2)[0])
+    refused = timeloom("encode", tmp_path / "run", tmp_path / "two.npz", "--out", tmp_path / "z.npz")
+    assert refused.code == 2
+    assert "X has 2 channels" in refused.err
+    assert not (tmp_path / "z.npz").exists()
