@@ -1,6 +1,7 @@
 """Data sets of time series: reading, checking, splitting, scaling, writing."""
 
 from timeloom.data.dataset import MIN_LENGTH, Dataset, check_series
+from timeloom.data.long import LongSeries, load_long
 from timeloom.data.named import available, load_named
 from timeloom.data.readers import READABLE_SUFFIXES, read, read_series
 from timeloom.data.scaling import Scaler
@@ -13,12 +14,14 @@ __all__ = [
     "READABLE_SUFFIXES",
     "WRITABLE_SUFFIXES",
     "Dataset",
+    "LongSeries",
     "Scaler",
     "atomic_file",
     "available",
     "check_series",
     "check_writable_suffix",
     "load",
+    "load_long",
     "load_named",
     "match_label_type",
     "proportional_labels",

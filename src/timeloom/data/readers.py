@@ -118,10 +118,25 @@ def read_windows(path: str | Path, length: int) -> Dataset:
         InputError: One line that names the file and what is wrong with it.
     """
     path = Path(path)
+    X = cut_windows(read_long_file(path)[0], length, str(path))
+    note = f"{len(X)} windows of length {length}, one starting at every time point"
+    data = build_dataset(path.stem, (X, None), None, [note], (str(path), str(path)))
+    return dataclasses.replace(data, ordered=True)
+
+
+def read_long_file(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Values (T, C) of one long series, and the array `timestamps` of a .npz that has one.
+
+    Raises:
+        InputError: One line that names the file and what is wrong with it.
+    """
     suffix = _checked_suffix(path, LONG_SUFFIXES)
     content = None if suffix == ".csv" else _load(path)
     try:
-        X = cut_windows(read_long(path, content), length, str(path))
+        values = read_long(path, content)
+        if isinstance(content, np.lib.npyio.NpzFile) and "timestamps" in content.files:
+            return values, np.asarray(content["timestamps"])
+        return values, None
     except InputError:
         raise
     except Exception as error:
@@ -129,9 +144,6 @@ def read_windows(path: str | Path, length: int) -> Dataset:
     finally:
         if isinstance(content, np.lib.npyio.NpzFile):
             content.close()
-    note = f"{len(X)} windows of length {length}, one starting at every time point"
-    data = build_dataset(path.stem, (X, None), None, [note], (str(path), str(path)))
-    return dataclasses.replace(data, ordered=True)
 
 
 def _read_raw(path: Path) -> RawSeries:

@@ -1,0 +1,1 @@
+"""What embeddings are good for: tasks that are solved on features, as pure functions of arrays."""
