@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -57,3 +58,50 @@ def test_a_finished_run_is_not_lost_and_other_channels_are_refused(timeloom, wav
     assert refused.code == 2
     assert "X has 2 channels" in refused.err
     assert not (tmp_path / "z.npz").exists()
+
+
+def test_benchmarks_print_a_table_or_json_and_write_every_seed(timeloom, wave_file: Path, tmp_path: Path) -> None:
+    tiny = [f"ts2vec.{part}" if "=" in part else part for part in TINY]
+    common = ("benchmark-encoders", "--encoders", "ts2vec,rocket", *tiny, "--set", "rocket.n_kernels=9", "--seeds", 2)
+    done = timeloom(*common, "--task", "classification", "--data", wave_file, "--out", tmp_path / "found.json")
+    assert done.code == 0, done.err
+    head, *rows = done.out.splitlines()
+    assert head.split()[:4] == ["data", "method", "seeds", "svm"]
+    assert [row[:27].split("  ")[1].strip() for row in rows] == ["ts2vec", "ts2vec, untrained", "rocket"]
+    written = json.loads((tmp_path / "found.json").read_text())
+    assert written["task"] == "classification"
+    assert [result["seed"] for result in written["results"]] == [0, 1] * 3
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "wanted"),
+    [
+        ("forecasting", ("--horizon", 4, "--univariate"), ["ts2vec", "persistence"]),
+        ("anomaly", ("--window", 16, "--no-control"), ["ts2vec, nearest", "ts2vec, hidden", "moving z", "raw windows"]),
+    ],
+)
+def test_long_series_are_forecast_or_searched_for_faults(timeloom, tmp_path: Path, task, options, wanted) -> None:
+    np.savez(tmp_path / "long.npz", values=np.cumsum(np.random.default_rng(0).standard_normal((900, 2)), axis=0))
+    tiny = [f"ts2vec.{part}" if "=" in part else part for part in TINY]
+    common = ("benchmark-encoders", "--task", task, "--data", tmp_path / "long.npz", "--encoders", "ts2vec", *tiny)
+    done = timeloom(*common, *options, "--seeds", 1, "--json")
+    assert done.code == 0, done.err
+    methods = [result["method"] for result in json.loads(done.out)["results"]]
+    assert [name for name in methods if name != "ts2vec, untrained"] == wanted
+
+
+@pytest.mark.parametrize(
+    ("arguments", "facts"),
+    [
+        (("--task", "search", "--encoders", "rocket"), ["'search'", "classification", "anomaly"]),
+        (("--task", "forecasting", "--encoders", "rocket"), ["'rocket'", "ts2vec", "forecasting"]),
+        (("--task", "anomaly", "--encoders", "rocket", "--set", "n_kernels=3"), ["--set", "ENCODER.KEY=VALUE"]),
+        (("--task", "forecasting", "--encoders", "ts2vec"), ["waves.npz", "values"]),
+    ],
+)
+def test_benchmarks_that_cannot_be_run_are_one_line(timeloom, wave_file: Path, arguments, facts: list[str]) -> None:
+    done = timeloom("benchmark-encoders", "--data", wave_file, *arguments)
+    assert done.code == 2
+    assert len(done.err.strip().splitlines()) == 1, done.err
+    for fact in facts:
+        assert fact in done.err

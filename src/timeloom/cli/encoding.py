@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from timeloom.cli.app import Data, Out, Overrides, Overwrite, Seed, Window, app, load_data
+from timeloom.cli.app import Data, Out, Overrides, Overwrite, Seed, Window, app, listed, load_data
 
 
 @app.command("train-encoder")
@@ -29,3 +30,44 @@ def train_encoder(
     record = stage.run(load_data(data, window), config, out, overwrite=overwrite, progress=RichProgress())
     print(f"{encoder:<10} {record['seconds']:7.1f} s")
     print(out)
+
+
+@app.command("benchmark-encoders")
+def benchmark_encoders(
+    task: Annotated[str, typer.Option("--task", help="classification, forecasting or anomaly")],
+    data: Annotated[
+        list[str],
+        typer.Option("--data", help="labelled data to classify, one long series to forecast; may be repeated"),
+    ],
+    encoders: Annotated[list[str], typer.Option("--encoders", help="which, such as ts2vec,rocket; may be repeated")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="ENCODER.KEY=VALUE", help="a setting, such as ts2vec.steps=50; may be repeated"),
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", help="trainings of each encoder")] = 3,
+    control: Annotated[bool, typer.Option("--control/--no-control", help="with each encoder untrained")] = True,
+    horizon: Annotated[
+        list[int] | None, typer.Option("--horizon", help="of forecasts; the published five unless given; repeatable")
+    ] = None,
+    univariate: Annotated[bool, typer.Option("--univariate", help="forecast the last column alone")] = False,
+    out: Annotated[Path | None, typer.Option("--out", help="JSON file to write, with every seed's figures")] = None,
+    json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
+    window: Window = None,
+) -> None:
+    """Measure what encoders are good for, beside their untrained selves: mean and deviation over the seeds."""
+    from json import dumps
+
+    from timeloom.checkpoint import write_json
+    from timeloom.data import load_long
+    from timeloom.progress import RichProgress
+    from timeloom.stages import benchmark_encoders as stage
+    from timeloom.stages.encoder_tasks import ForecastConfig
+
+    compared = stage.methods(task, listed(encoders) or [], overrides or (), control)
+    forecast = ForecastConfig.parse({"horizons": horizon, "univariate": univariate})
+    sources = [load_long(name) if task == "forecasting" else load_data(name, window) for name in data]
+    found = stage.run(task, sources, compared, n_seeds=seeds, forecast=forecast, progress=RichProgress())  # type: ignore[arg-type]
+    written = {"task": task, "results": [result._asdict() for result in found]}
+    if out is not None:
+        write_json(out, written)
+    print(dumps(written) if json else stage.table(found))

@@ -1,0 +1,186 @@
+"""Compare encoders by what their features are good for, each beside its untrained self and a simple baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+
+from timeloom.config import merge, parse_override
+from timeloom.data import Dataset, LongSeries
+from timeloom.encoders import ENCODERS
+from timeloom.errors import InputError
+from timeloom.progress import Progress, silent
+from timeloom.stages import encoder_tasks
+from timeloom.stages.encoder_tasks import FORECASTERS, Figures, ForecastConfig
+from timeloom.stages.train_encoder import EncoderConfig
+
+Task = Literal["classification", "forecasting", "anomaly"]
+TASKS: tuple[Task, ...] = get_args(Task)
+BASELINES: dict[Task, str] = {"forecasting": "persistence", "anomaly": "no encoder"}
+
+
+class Method(NamedTuple):
+    """A row of the table: an encoder with its settings, or a baseline that needs none."""
+
+    name: str
+    config: EncoderConfig | None
+
+
+class Result(NamedTuple):
+    """What one method reached on one data set with one seed.
+
+    Attributes:
+        data: name of the data set.
+        method: name of the row.
+        seed: of the encoder, of the folds, and of the planted faults.
+        figures: by name; accuracies and areas in [0, 1] (higher is better), errors of scaled values (lower is better).
+    """
+
+    data: str
+    method: str
+    seed: int
+    figures: Figures
+
+
+class Row(NamedTuple):
+    """Mean and standard deviation over the seeds."""
+
+    data: str
+    method: str
+    n_seeds: int
+    figures: dict[str, tuple[float, float]]
+
+
+def methods(task: str, encoders: Sequence[str], overrides: Iterable[str] = (), control: bool = True) -> list[Method]:
+    """What is compared: the encoders, beside each that trains its untrained self, and the task's baseline.
+
+    Args:
+        task: one of `TASKS`.
+        encoders: keys of `ENCODERS`.
+        overrides: settings, as `ts2vec.steps=50`.
+        control: with the untrained encoders.
+
+    Raises:
+        InputError: an unknown task, encoder or setting, or an encoder that does not do the task.
+    """
+    if task not in TASKS:
+        raise InputError(f"task = {task!r}: must be one of {', '.join(TASKS)}")
+    settings: dict[str, Any] = {}
+    for text in overrides:
+        settings = merge(settings, parse_override(text))
+    unused = sorted(set(settings) - set(encoders))
+    if unused or not all(isinstance(of, dict) for of in settings.values()):
+        raise InputError(f"--set {unused[0] if unused else text}: must be ENCODER.KEY=VALUE of an encoder given")
+    known = tuple(FORECASTERS) if task == "forecasting" else tuple(ENCODERS)
+    wrong = [name for name in encoders if name not in known]
+    if wrong or not encoders:
+        raise InputError(f"encoder = {wrong[0] if wrong else 'none'!r}: must be one of {', '.join(known)} for {task}")
+    found = []
+    for name in dict.fromkeys(encoders):
+        config = EncoderConfig.parse({"encoder": name, "settings": settings.get(name, {})})
+        found.append(Method(name, config))
+        untrained = config.untrained() if control else None
+        if untrained is not None:
+            found.append(Method(f"{name}, untrained", untrained))
+    return [*found, *(Method(name, None) for of, name in BASELINES.items() if of == task)]
+
+
+def measure(
+    task: Task,
+    data: Dataset | LongSeries,
+    method: Method,
+    seed: int,
+    forecast: ForecastConfig | None = None,
+    *,
+    progress: Progress = silent,
+) -> list[Result]:
+    """One method on one data set with one seed: the piece of work that a benchmark repeats; several rows for faults.
+
+    Raises:
+        InputError: data that do not fit the task or the encoder.
+    """
+    config = None if method.config is None else method.config.model_copy(update={"seed": seed})
+    rows: dict[str, Figures]
+    if isinstance(data, LongSeries):
+        if task != "forecasting":
+            raise InputError(f"{data.name}: is one long series; allowed for {task}: series, or windows of it")
+        settings = forecast or ForecastConfig()
+        if config is None:
+            rows = {method.name: encoder_tasks.persistence(data, settings)}
+        else:
+            rows = {method.name: encoder_tasks.forecasting(data, config, settings, progress=progress)}
+    elif task == "forecasting":
+        raise InputError(f"{data.name}: is a set of series; allowed for forecasting: one long series")
+    elif task == "anomaly":
+        if config is None:
+            rows = encoder_tasks.anomaly_baselines(data, seed)
+        else:
+            scored = encoder_tasks.anomaly(data, config, progress=progress)
+            rows = {f"{method.name}, {name}": figures for name, figures in scored.items()}
+    else:
+        assert config is not None
+        rows = {method.name: encoder_tasks.classification(data, config, progress=progress)}
+    return [Result(data.name, name, seed, figures) for name, figures in rows.items()]
+
+
+def run(
+    task: Task,
+    sources: Sequence[Dataset | LongSeries],
+    compared: Sequence[Method],
+    *,
+    n_seeds: int = 3,
+    forecast: ForecastConfig | None = None,
+    progress: Progress = silent,
+) -> list[Result]:
+    """Every method on every data set with seeds 0, 1, ...
+
+    Raises:
+        InputError: as `measure`, or no seed.
+    """
+    if n_seeds < 1:
+        raise InputError(f"seeds is {n_seeds}; allowed: at least 1")
+    found: list[Result] = []
+    jobs = [(data, method, seed) for data in sources for method in compared for seed in range(n_seeds)]
+    for done, (data, method, seed) in enumerate(jobs, 1):
+        found += measure(task, data, method, seed, forecast, progress=progress)
+        progress("benchmark", done, len(jobs), f"{data.name}, {method.name}")
+    return found
+
+
+def summary(results: Sequence[Result]) -> list[Row]:
+    """A row for each data set and method, in the order in which they came."""
+    groups: dict[tuple[str, str], list[Figures]] = {}
+    for result in results:
+        groups.setdefault((result.data, result.method), []).append(result.figures)
+    rows = []
+    for (data, method), figures in groups.items():
+        columns = {name: [of[name] for of in figures] for name in figures[0]}
+        spread = {
+            name: (float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0)
+            for name, values in columns.items()
+        }
+        rows.append(Row(data, method, len(figures), spread))
+    return rows
+
+
+def table(results: Sequence[Result], *, markdown: bool = False) -> str:
+    """Mean ± standard deviation over the seeds, a line a method; as Markdown or aligned for a terminal."""
+    rows = summary(results)
+    names = list(dict.fromkeys(name for row in rows for name in row.figures))
+    lines = [["data", "method", "seeds", *names]]
+    for row in rows:
+        cells = [_cell(*row.figures[name], row.n_seeds) if name in row.figures else "" for name in names]
+        lines.append([row.data, row.method, str(row.n_seeds), *cells])
+    if markdown:
+        lines.insert(1, ["---"] * len(lines[0]))
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def _cell(mean: float, deviation: float, n_seeds: int) -> str:
+    return f"{mean:.3f}" + (f" ± {deviation:.3f}" if n_seeds > 1 else "")

@@ -1,0 +1,239 @@
+"""One encoder, one data set, one task: fit, encode, and judge what the features are good for."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from timeloom.config import Frozen
+from timeloom.data import Dataset, LongSeries, Scaler
+from timeloom.data.long import calendar
+from timeloom.data.missing import fill_missing
+from timeloom.errors import InputError
+from timeloom.evaluation.tasks.anomaly import Planted, detection, hidden_distance, moving_z, nearest_distance, plant
+from timeloom.evaluation.tasks.classification import CLASSIFIERS, classify
+from timeloom.evaluation.tasks.forecasting import (
+    HORIZONS,
+    HORIZONS_BY_MINUTE,
+    Errors,
+    TimeSplit,
+    fit_ridge,
+    is_by_minute,
+    persistence_errors,
+    time_split,
+)
+from timeloom.progress import Progress, silent
+from timeloom.stages.encode import encode_series
+from timeloom.stages.train_encoder import EncoderConfig, fit
+
+Figures = dict[str, float]
+# a training stretch shorter than this is cut into pieces, as contrasting encoders need several series
+LEAST_WHOLE, N_PIECES = 6000, 8
+ENCODED_AT_ONCE = 2000
+MOST_NORMAL, MOST_WINDOWS = 2000, 400
+HIDDEN_PADDING = 50
+
+
+class ForecastConfig(Frozen):
+    """How the task of forecasting is set.
+
+    Attributes:
+        horizons: steps ahead; None takes the published ones of the data set.
+        univariate: only the last column, alone.
+        calendar: give the encoder hour, weekday and so on beside the values, where the file has times.
+        padding: time points before one that its features may see.
+    """
+
+    horizons: tuple[int, ...] | None = None
+    univariate: bool = False
+    calendar: bool = True
+    padding: int = Field(default=200, ge=1)
+
+
+def classification(data: Dataset, config: EncoderConfig, *, progress: Progress = silent) -> Figures:
+    """Accuracy and macro F1 of each classifier on the test split, learned from the features of the training split.
+
+    Raises:
+        InputError: no labels or no test split, or an encoder that cannot learn from the data.
+    """
+    if data.y_train is None or data.X_test is None or data.y_test is None:
+        raise InputError(f"{data.name}: has no labels; allowed: labelled data with a test split, for classification")
+    encoder = fit(config, data, progress=progress)
+    train, test = (encode_series(encoder, X, progress=progress) for X in (data.X_train, data.X_test))
+    figures: Figures = {}
+    for name in CLASSIFIERS:
+        found = classify(train, data.y_train, test, data.y_test, classifier=name, seed=config.seed)
+        figures |= {name: found.accuracy, f"{name} F1": found.macro_f1}
+        progress("classify", len(figures) // 2, len(CLASSIFIERS))
+    return figures
+
+
+def forecasting(
+    series: LongSeries, config: EncoderConfig, settings: ForecastConfig, *, progress: Progress = silent
+) -> Figures:
+    """Errors on the test stretch at every horizon, and their means; values are scaled by the training stretch.
+
+    Raises:
+        InputError: an encoder that does not forecast, or a series too short for the horizons.
+    """
+    if config.encoder not in FORECASTERS:
+        raise InputError(f"encoder = {config.encoder!r} does not forecast; allowed: {', '.join(FORECASTERS)}")
+    errors = FORECASTERS[config.encoder](series, config, settings, progress)
+    return _forecast_figures(errors)
+
+
+def persistence(series: LongSeries, settings: ForecastConfig) -> Figures:
+    """The same errors of the forecast that the last value stays."""
+    values, split = scaled_values(series, settings.univariate)
+    horizons = _horizons(series, settings)
+    return _forecast_figures({horizon: persistence_errors(values, split.test, horizon) for horizon in horizons})
+
+
+def anomaly(data: Dataset, config: EncoderConfig, *, progress: Progress = silent) -> dict[str, Figures]:
+    """How well planted faults are found by features of windows, in all and by kind of fault.
+
+    Returns:
+        By name of the score: "nearest", the distance to the nearest training features; and "hidden", the change of a
+        time point's features when it is hidden, of an encoder that can hide time points.
+    """
+    normal, labels, planted = fault_windows(data, config.seed)
+    encoder = fit(config, Dataset(data.name, normal, labels, None, None), progress=progress)
+    train, found = (encode_series(encoder, X, progress=progress) for X in (normal, planted.X))
+    scores = {"nearest": nearest_distance(train, found)}
+    if "mask" in inspect.signature(encoder.encode).parameters:
+        options: dict[str, Any] = {
+            "level": "timestamp",
+            "causal": True,
+            "sliding_length": 1,
+            "sliding_padding": min(HIDDEN_PADDING, data.length - 1),
+        }
+        seen, hidden = (encoder.encode(planted.X, mask=mask, **options) for mask in (None, "mask_last"))  # type: ignore[call-arg]
+        scores["hidden"] = hidden_distance(seen, hidden)
+    return {name: _anomaly_figures(of, planted) for name, of in scores.items()}
+
+
+def anomaly_baselines(data: Dataset, seed: int) -> dict[str, Figures]:
+    """The same of a moving z-score, and of the distance to the nearest training window as it is."""
+    normal, _, planted = fault_windows(data, seed)
+    deviation = Scaler.fit(normal).std
+    scores = {
+        "moving z": moving_z(planted.X, deviation, max(2, data.length // 8)),
+        "raw windows": nearest_distance(normal.reshape(len(normal), -1), planted.X.reshape(len(planted.X), -1)),
+    }
+    return {name: _anomaly_figures(of, planted) for name, of in scores.items()}
+
+
+def fault_windows(data: Dataset, seed: int) -> tuple[NDArray[np.float32], NDArray | None, Planted]:
+    """Normal windows of the training split with their labels, and those of the test split, half of them with a fault.
+
+    Of overlapping windows every one that does not overlap with the last is taken for testing. There are at most 2000
+    and 400, spread evenly.
+
+    Raises:
+        InputError: too few windows.
+    """
+    data = data.with_test_split()
+    assert data.X_test is not None
+    rows = _spread(len(data.X_train), MOST_NORMAL)
+    normal = fill_missing(data.X_train[rows])[0]
+    tested = data.X_test[:: data.length if data.ordered else 1]
+    windows = fill_missing(tested[_spread(len(tested), MOST_WINDOWS)])[0]
+    labels = None if data.y_train is None else data.y_train[rows]
+    try:
+        return normal, labels, plant(windows, Scaler.fit(normal).std, seed=seed)
+    except InputError as error:
+        raise InputError(f"{data.name}: {error}") from None
+
+
+def scaled_values(series: LongSeries, univariate: bool) -> tuple[NDArray[np.float64], TimeSplit]:
+    """Values (T, C) of the stretches that the protocol uses, scaled by the training stretch; and the stretches."""
+    split = time_split(series.name, len(series.values))
+    values = series.values[: split.test.stop, -1:] if univariate else series.values[: split.test.stop]
+    return _scaled(values, split), split
+
+
+def causal_ridge(
+    series: LongSeries, config: EncoderConfig, settings: ForecastConfig, progress: Progress
+) -> dict[int, Errors]:
+    """TS2Vec's way: features of each time point from the past alone, then ridge regression for each horizon.
+
+    The encoder learns from the training stretch only. Yue et al. 2022, section 4.3.
+    """
+    values, split = scaled_values(series, settings.univariate)
+    inputs = values
+    if settings.calendar and series.timestamps is not None:
+        times = _scaled(calendar(series.timestamps[: split.test.stop]), split)
+        inputs = np.concatenate([values, times], axis=1)
+    cases = _pieces(inputs[split.train])
+    encoder = fit(config, Dataset(series.name, cases, None, None, None), progress=progress)
+    features = causal_features(encoder, inputs, settings.padding, progress=progress)
+    errors: dict[int, Errors] = {}
+    horizons = _horizons(series, settings)
+    for horizon in horizons:
+        forecaster = fit_ridge(features, values, split, horizon, drop=min(settings.padding, split.train.stop // 2))
+        errors[horizon] = forecaster.errors(features[split.test], values[split.test])
+        progress("ridge regression", len(errors), len(horizons))
+    return errors
+
+
+def causal_features(
+    encoder: Any, values: NDArray, padding: int, *, at_once: int = ENCODED_AT_ONCE, progress: Progress = silent
+) -> NDArray[np.float32]:
+    """Features (T, D) of each time point of values (T, C) from itself and the `padding` time points before it.
+
+    `at_once` time points are encoded between two reports of progress; the features do not depend on it.
+    """
+    X = values.T[None].astype(np.float32)
+    options = {"level": "timestamp", "causal": True, "sliding_length": 1, "sliding_padding": padding}
+    found = []
+    for start in range(0, len(values), at_once):
+        before = min(padding, start)
+        stop = min(start + at_once, len(values))
+        found.append(encoder.encode(X[:, :, start - before : stop], **options)[0, before:])
+        progress("encode", stop, len(values))
+    return np.concatenate(found)
+
+
+# how each kind of encoder forecasts; a linear head on patches has its place here
+Forecaster = Callable[[LongSeries, EncoderConfig, ForecastConfig, Progress], dict[int, Errors]]
+FORECASTERS: dict[str, Forecaster] = {"ts2vec": causal_ridge}
+
+
+def _horizons(series: LongSeries, settings: ForecastConfig) -> tuple[int, ...]:
+    return settings.horizons or (HORIZONS_BY_MINUTE if is_by_minute(series.name) else HORIZONS)
+
+
+def _scaled(values: NDArray, split: TimeSplit) -> NDArray[np.float64]:
+    scaler = Scaler.fit(values[split.train].T[None])
+    return scaler.transform(values.T[None])[0].T.astype(np.float64)
+
+
+def _pieces(values: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The training stretch (T, C) as cases (n, C, T / n); a few time points at the end may be left over."""
+    n = 1 if len(values) >= LEAST_WHOLE else N_PIECES
+    length = len(values) // n
+    return values[: n * length].reshape(n, length, -1).transpose(0, 2, 1).astype(np.float32)
+
+
+def _forecast_figures(errors: dict[int, Errors]) -> Figures:
+    figures: Figures = {}
+    for horizon, found in errors.items():
+        figures |= {f"{horizon} MSE": found.mse, f"{horizon} MAE": found.mae}
+    figures["mean MSE"] = float(np.mean([found.mse for found in errors.values()]))
+    figures["mean MAE"] = float(np.mean([found.mae for found in errors.values()]))
+    return figures
+
+
+def _anomaly_figures(scores: NDArray[np.float64], planted: Planted) -> Figures:
+    found = detection(scores, planted.kind)
+    kinds = {name.replace("_", " "): area for name, area in found.by_kind.items()}
+    return {"AUC": found.auc, "AUC low": found.ci95[0], "AUC high": found.ci95[1], **kinds}
+
+
+def _spread(n: int, most: int) -> NDArray[np.int64]:
+    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))
