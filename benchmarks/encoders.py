@@ -1,0 +1,158 @@
+"""What encoders are good for, and how fast they are.
+
+    python benchmarks/encoders.py classification --data GunPoint.npz ECG200.npz --encoders ts2vec rocket --work runs
+    python benchmarks/encoders.py forecasting --data ETTh1.npz --encoders ts2vec --work runs        # and --univariate
+    python benchmarks/encoders.py anomaly --data ETTm1.npz --window 96 --encoders ts2vec rocket --work runs
+    python benchmarks/encoders.py table --work runs                                                  # what is finished
+    python benchmarks/encoders.py speed --data ECG5000.npz
+
+Each encoder that trains stands beside itself untrained, each task beside a baseline; seeds 0, 1, 2. Classifiers,
+penalties and the number of steps are never chosen on test data. What is finished in `--work` is not done again, so a
+run that was cut short goes on; a file there belongs to its settings, which are in its name and in it.
+`speed` takes one thread and gives CPU time: of one training step of TS2Vec (batches of 8), and of encoding.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import re
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from timeloom import data as datasets
+from timeloom.checkpoint import read_json, write_json
+from timeloom.encoders import TS2Vec
+from timeloom.errors import InputError
+from timeloom.progress import RichProgress
+from timeloom.stages import benchmark_encoders as stage
+from timeloom.stages.encoder_tasks import ForecastConfig
+from timeloom.stages.train_encoder import STEPS
+
+
+def load(task: str, source: str, window: int | None) -> datasets.Dataset | datasets.LongSeries:
+    """The data of a task: one long series to forecast, series with a test split for the others."""
+    return datasets.load_long(source) if task == "forecasting" else datasets.load(source, window).with_test_split()
+
+
+def one(
+    args: argparse.Namespace, data: datasets.Dataset | datasets.LongSeries, method: stage.Method, seed: int
+) -> list[stage.Result]:
+    """The rows of one method and seed; read from the work folder if they are there already."""
+    forecast = ForecastConfig(horizons=args.horizons, univariate=args.univariate)
+    settings: dict[str, Any] = {
+        "task": args.task,
+        "data": data.name,
+        "variant": variant(args),
+        "method": method.name,
+        "settings": None if method.config is None else method.config.settings,
+        "seed": seed,
+    }
+    if args.task == "forecasting":
+        settings["forecast"] = forecast.model_dump(mode="json")
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+    name = re.sub(r"\W+", "-", f"{method.name}-seed{seed}-{digest}")
+    path = args.work / args.task / data.name / f"{name}.json"
+    if not path.exists():
+        start = time.process_time()
+        found = stage.measure(args.task, data, method, seed, forecast, progress=RichProgress())
+        rows = [{"method": result.method, "figures": result.figures} for result in found]
+        write_json(path, {**settings, "rows": rows, "cpu_seconds": round(time.process_time() - start, 1)})
+    return results(read_json(path))
+
+
+def variant(args: argparse.Namespace) -> str:
+    """What sets figures on the same data apart: rows of several variants are never averaged."""
+    parts = ["univariate"] if args.univariate else []
+    parts += [f"window {args.window}"] if args.window else []
+    parts += [f"horizons {', '.join(map(str, args.horizons))}"] if args.horizons else []
+    return ", ".join(parts)
+
+
+def results(finished: dict[str, Any]) -> list[stage.Result]:
+    """The rows of a file in the work folder; settings other than the encoder's own are named."""
+    data = " ".join(part for part in (finished["data"], finished["variant"]) if part)
+    settings = finished["settings"] or {}
+    changed = ", ".join(f"{key} {value}" for key, value in settings.items() if value != 0 or key not in STEPS)
+    note = f" ({changed})" if changed else ""
+    return [stage.Result(data, row["method"] + note, finished["seed"], row["figures"]) for row in finished["rows"]]
+
+
+def tables(work: Path) -> str:
+    """Everything that is finished below `work`, a Markdown table a task."""
+    parts = []
+    for task in stage.TASKS:
+        found = [read_json(path) for path in sorted((work / task).rglob("*.json"))]
+        if found:
+            rows = [result for finished in found for result in results(finished)]
+            parts.append(f"{task}\n\n{stage.table(rows, markdown=True)}")
+    return "\n\n".join(parts)
+
+
+def speed(source: str, steps: int, rounds: int) -> dict[str, float]:
+    """CPU-milliseconds a training step and series encoded a CPU-second, medians over the rounds, one thread."""
+    torch.set_num_threads(1)
+    data = datasets.load(source).with_test_split()
+    assert data.X_test is not None
+    fits, encodes = [], []
+    for _ in range(rounds):
+        # the cost of a fit that is not its steps, such as scaling, is taken off
+        start = time.process_time()
+        TS2Vec(steps=0).fit(data.X_train)
+        middle = time.process_time()
+        encoder = TS2Vec(steps=steps, batch_size=8).fit(data.X_train)
+        fits.append((time.process_time() - middle - (middle - start)) / steps)
+        start = time.process_time()
+        encoder.encode(data.X_test)
+        encodes.append(len(data.X_test) / (time.process_time() - start))
+    return {"cpu_ms_a_step": 1000 * statistics.median(fits), "series_a_cpu_second": statistics.median(encodes)}
+
+
+def parsed() -> argparse.Namespace:
+    """The arguments, checked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("task", choices=[*stage.TASKS, "table", "speed"])
+    parser.add_argument("--data", nargs="+", default=[], help="names or files of data sets")
+    parser.add_argument("--encoders", nargs="+", default=["ts2vec"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="ENCODER.KEY=VALUE")
+    parser.add_argument("--no-control", dest="control", action="store_false", help="without the untrained encoders")
+    parser.add_argument("--window", type=int, help="of anomaly: cut a long series into windows of this length")
+    parser.add_argument("--horizons", type=int, nargs="+", help="of forecasting; the published five unless given")
+    parser.add_argument("--univariate", action="store_true", help="of forecasting: the last column alone")
+    parser.add_argument("--work", type=Path, help="folder for what is finished")
+    parser.add_argument("--steps", type=int, default=200, help="of speed")
+    parser.add_argument("--rounds", type=int, default=3, help="of speed")
+    args = parser.parse_args()
+    if bool(args.data) == (args.task == "table") or (args.work is None and args.task != "speed"):
+        parser.error("give --data and --work; --work alone for table, --data alone for speed")
+    return args
+
+
+def main() -> None:
+    """Read the arguments, run every set, method and seed, print."""
+    args = parsed()
+    if args.task == "speed":
+        for source in args.data:
+            print(json.dumps({"data": Path(source).stem, **speed(source, args.steps, args.rounds)}))
+        return
+    if args.task != "table":
+        compared = stage.methods(args.task, args.encoders, args.overrides, args.control)
+        for source in args.data:
+            data = load(args.task, source, args.window)
+            rows = [row for method in compared for seed in args.seeds for row in one(args, data, method, seed)]
+            print(stage.table(rows), flush=True)
+        return
+    print(tables(args.work))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except InputError as error:
+        raise SystemExit(f"encoders.py: {error}") from None
