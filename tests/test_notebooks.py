@@ -20,4 +20,4 @@ def test_the_notebook_runs(notebook: Path, tmp_path: Path) -> None:
 
 
 def test_the_notebooks_of_the_readme_are_there() -> None:
-    assert {"quickstart", "evaluate_any_generator", "ncvqvae"} <= {path.stem for path in NOTEBOOKS}
+    assert {"quickstart", "evaluate_any_generator", "ncvqvae", "encoders"} <= {path.stem for path in NOTEBOOKS}
