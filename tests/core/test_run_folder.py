@@ -12,6 +12,7 @@ import torch
 from core_helpers import sines, smoke
 
 from timeloom.errors import InputError
+from timeloom.prior.decoding import Decoding
 from timeloom.stages import sample, train
 
 SHORT = (
@@ -80,6 +81,16 @@ def test_the_facts_name_data_classes_and_fingerprints(finished: Path) -> None:
     assert told["classes"] == "fast (24), slow (16)"
     assert tokenizer.fingerprint in told["tokenizer"]
     assert "1 level(s), 16 codes" in told["grids"]
+    assert told["decoding"] == "temperature 0.9, choice temperature 4, guidance scale 1"
+    assert told["texture"].startswith(f"{record['stages']['tokenizer']['texture']:.0%} of the noise")
+
+
+def test_the_facts_name_the_texture_that_the_prior_raised_and_a_prior_that_is_missing(finished: Path) -> None:
+    tokenizer, prior = sample.load(finished)
+    record = json.loads((finished / "run.json").read_text(encoding="utf-8"))
+    prior.decoding = Decoding(texture=0.93)
+    assert train.facts(tokenizer, prior, record)["texture"].startswith("93% of the noise")
+    assert train.facts(tokenizer, None, record)["prior"] == "not trained yet"
 
 
 def test_a_second_run_into_the_same_folder_is_refused(copied: Path) -> None:

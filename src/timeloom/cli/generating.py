@@ -95,6 +95,9 @@ def sample(
     guidance: Annotated[
         float | None, typer.Option("--guidance", help="classifier-free guidance; above 1 is more typical of the class")
     ] = None,
+    texture: Annotated[
+        float | None, typer.Option("--texture", help="share of the noise that reconstruction smooths away: 0 to 1")
+    ] = None,
 ) -> None:
     """Make synthetic series."""
     from timeloom.config import merge
@@ -111,6 +114,7 @@ def sample(
         "temperature": temperature,
         "choice_temperature": choice_temperature,
         "guidance_scale": guidance,
+        "texture": texture,
     }
     base = saved_config(run).sampling.model_dump()
     config = SamplingConfig.parse(merge(base, {k: v for k, v in given.items() if v is not None}))

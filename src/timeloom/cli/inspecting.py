@@ -84,14 +84,14 @@ def codebook(
 @app.command()
 def info(run: AnyRun) -> None:
     """Tell what a checkpoint is: data, classes, shapes, levels, sizes, versions."""
-    from timeloom.stages import sample as stage
-    from timeloom.stages import train_encoder
-    from timeloom.stages.train import facts, read_record
+    from timeloom.stages import encode, sample, train_encoder
+    from timeloom.stages.train import STAGES, facts, read_record
 
     if (run / train_encoder.FOLDER).exists():
         known = train_encoder.facts(run)
     else:
-        known = facts(*stage.load(run), read_record(run))
+        tokenizer, prior = sample.load(run) if (run / STAGES[1]).exists() else (encode.load(run), None)
+        known = facts(tokenizer, prior, read_record(run))
     for name, value in known.items():
         print(f"{name:<20} {value}")
 

@@ -123,8 +123,8 @@ def read_record(out: Path) -> dict[str, Any]:
     return record
 
 
-def facts(tokenizer: Tokenizer, prior: Prior, record: dict[str, Any]) -> dict[str, str]:
-    """What a person wants to know of a run, by name."""
+def facts(tokenizer: Tokenizer, prior: Prior | None, record: dict[str, Any]) -> dict[str, str]:
+    """What a person wants to know of a run, by name; its prior may not be trained yet."""
     spec, layout = tokenizer.spec, tokenizer.layout
     classes = (
         "none"
@@ -141,14 +141,23 @@ def facts(tokenizer: Tokenizer, prior: Prior, record: dict[str, Any]) -> dict[st
         "grids": f"{cells} cells, {layout.levels} level(s), {layout.codebook_size} codes each",
         "self-supervised": tokenizer.config.ssl.describe(),
         "tokenizer": f"{parameter_count(tokenizer):,} parameters, fingerprint {tokenizer.fingerprint}",
-        "prior": f"{parameter_count(prior):,} parameters, fingerprint {fingerprint(prior)}",
-        "texture": f"{float(tokenizer.texture_amount):.0%} of the noise that reconstruction smooths away",
-        "decoding": ", ".join(
-            f"{name.replace('_', ' ')} {value:g}" for name, value in prior.decoding.model_dump().items()
-        ),
+        **_prior_facts(tokenizer, prior),
         "training": seconds,
         "seed": str(record["config"]["seed"]),
         "versions": ", ".join(f"{k} {v}" for k, v in {"timeloom": record["timeloom"], **record["versions"]}.items()),
+    }
+
+
+def _prior_facts(tokenizer: Tokenizer, prior: Prior | None) -> dict[str, str]:
+    if prior is None:
+        return {"prior": "not trained yet"}
+    decoding = prior.decoding.model_dump()
+    texture = decoding.pop("texture")
+    amount = float(tokenizer.texture_amount) if texture == "auto" else texture
+    return {
+        "prior": f"{parameter_count(prior):,} parameters, fingerprint {fingerprint(prior)}",
+        "texture": f"{amount:.0%} of the noise that reconstruction smooths away",
+        "decoding": ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in decoding.items()),
     }
 
 
