@@ -43,6 +43,19 @@ def test_training_finds_the_line(tmp_path: Path) -> None:
     assert 0.5 < weight.norm() < 2.3  # dropout shrinks it from 2.29
 
 
+def test_muon_moves_the_matrices_of_linear_layers_by_their_own_rate(tmp_path: Path) -> None:
+    ends = {}
+    for rate in (0.01, 0.02):
+        optim = {"optimizer": "muon", "matrix_lr": rate, "warmup": 0, "weight_decay": 0.0, "steps": 1}
+        train(tmp_path / str(rate), optim=optim)
+        end = torch.load(tmp_path / str(rate) / "line-last.ckpt", weights_only=True)
+        ends[rate] = {name.removeprefix("model."): of for name, of in end["state_dict"].items() if "model." in name}
+    weights, biases = ([end[name] for end in ends.values()] for name in ("1.weight", "1.bias"))
+    assert torch.equal(*biases)
+    # a row of unit length, times 0.2 sqrt(3), has a singular value between 0.6 and 1.2
+    assert 0.01 * 0.6 < (weights[1] - weights[0]).norm() / (0.2 * 3**0.5) < 0.01 * 1.2
+
+
 def test_the_seed_decides_everything(tmp_path: Path) -> None:
     first, second, third = (train(tmp_path / str(i), seed=seed).state for i, seed in enumerate((1, 1, 2)))
     assert same(first, second)
@@ -64,21 +77,21 @@ def test_the_thread_count_is_given_back(tmp_path: Path) -> None:
     assert torch.get_num_threads() == before
 
 
-@pytest.mark.parametrize("average", [0.0, 0.9])
-def test_a_crashed_run_resumes_to_the_same_bits(tmp_path: Path, average: float) -> None:
-    judging = Judging(line_data(6), every=4)
-    whole = train(tmp_path / "whole", optim={"average": average}, judging=judging)
+@pytest.mark.parametrize(("average", "optimizer"), [(0.0, "adamw"), (0.9, "adamw"), (0.9, "muon")])
+def test_a_crashed_run_resumes_to_the_same_bits(tmp_path: Path, average: float, optimizer: str) -> None:
+    judging, optim = Judging(line_data(6), every=4), {"average": average, "optimizer": optimizer}
+    whole = train(tmp_path / "whole", optim=optim, judging=judging)
 
     def crash(stage: str, done: int, total: int, note: str = "") -> None:
         if done == 17:
             raise Stopped
 
     with pytest.raises(Stopped):
-        train(tmp_path / "cut", optim={"average": average}, judging=judging, progress=crash)
+        train(tmp_path / "cut", optim=optim, judging=judging, progress=crash)
     seen: list[int] = []
     resumed = train(
         tmp_path / "cut",
-        optim={"average": average},
+        optim=optim,
         judging=judging,
         resume=True,
         progress=lambda stage, done, total, note="": seen.append(done),

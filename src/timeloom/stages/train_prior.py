@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -33,7 +33,10 @@ class PriorTraining(OptimConfig):
     """Optimisation of stage 2.
 
     Attributes:
+        lr: peak learning rate; that of `optimizer=muon`, where AdamW moves embeddings and vectors alone. 2e-3 suits
+            `optimizer=adamw`.
         holdout: share of the training series, by class, on which the best step is chosen; 0 takes the last step.
+        holdout_most: no more series than this are held out.
         judge_every: steps between two looks at the held-out loss.
         judge_repeats: mask draws in each look.
         patience: looks without a better held-out loss after which training stops.
@@ -47,12 +50,14 @@ class PriorTraining(OptimConfig):
     """
 
     steps: int = Field(default=3000, ge=1)
-    lr: float = Field(default=2e-3, gt=0)
+    lr: float = Field(default=1e-2, gt=0)
+    optimizer: Literal["adamw", "muon"] = "muon"
     average: float = Field(default=0.99, ge=0, lt=1)
     holdout: float = Field(default=0.1, ge=0, lt=1)
-    judge_every: int = Field(default=100, ge=1)
+    holdout_most: int = Field(default=200, ge=1)
+    judge_every: int = Field(default=50, ge=1)
     judge_repeats: int = Field(default=4, ge=1)
-    patience: int = Field(default=6, ge=1)
+    patience: int = Field(default=8, ge=1)
     refit_below: int = Field(default=300, ge=0)
     refit_factors: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(0.5, 1.0, 2.0, 4.0), min_length=1)
     warp: train_tokenizer.Warp = "auto"
@@ -165,7 +170,9 @@ def run(
     record: dict[str, float | str] = {"steps": training.steps}
     common = {"seed": seed, "resume": resume, "progress": progress}
     if training.holdout:
-        part, unseen = train_tokenizer.hold_out(everything, data.y_train, training.holdout, seed)
+        part, unseen = train_tokenizer.hold_out(
+            everything, data.y_train, min(training.holdout, training.holdout_most / n), seed
+        )
         judging = Judging(unseen, training.judge_every, training.judge_repeats, training.patience)
         refit = n < training.refit_below
         first = training.model_copy(update={"steps": -(-training.steps // 2)}) if refit else training

@@ -10,13 +10,16 @@ from timeloom.config import Frozen
 
 
 class OptimConfig(Frozen):
-    """How one stage is optimised (AdamW, linear warm-up, cosine decay to a tenth).
+    """How one stage is optimised (linear warm-up, cosine decay to a tenth).
 
     Attributes:
         steps: optimiser steps.
         batch_size: series a step, over all processes together.
         lr: peak learning rate.
-        weight_decay: AdamW's, on matrices only.
+        optimizer: `adamw`, or `muon`, in which the matrices of linear layers step along their orthogonalised momentum
+            (see `Muon`) and AdamW moves the rest.
+        matrix_lr: peak learning rate of these matrices.
+        weight_decay: on matrices only.
         warmup: steps of linear warm-up.
         clip: largest gradient norm.
         average: memory of the running average of the weights (EMA); 0 is off.
@@ -25,6 +28,8 @@ class OptimConfig(Frozen):
     steps: int = Field(ge=1)
     batch_size: int = Field(default=32, ge=1)
     lr: float = Field(gt=0)
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    matrix_lr: float = Field(default=4e-3, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     warmup: int = Field(default=50, ge=0)
     clip: float = Field(default=1.0, gt=0)

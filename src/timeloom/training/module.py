@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from timeloom.progress import Progress
 from timeloom.training.batches import Batch, Rows, StepBatches, as_is, step_seed
 from timeloom.training.config import OptimConfig
+from timeloom.training.muon import Muon
 from timeloom.training.task import Judging, Task, combine
 
 
@@ -88,13 +89,25 @@ class TrainingModule(L.LightningModule):
         return DataLoader(Rows(self.data), batch_sampler=batches, collate_fn=as_is)
 
     def configure_optimizers(self) -> Any:
-        """AdamW; no decay on vectors nor on codebooks (an unused code would drift to zero)."""
+        """AdamW or Muon; no decay on vectors nor on codebooks (an unused code would drift to zero)."""
         assert self.model is not None
+        linear = [module.weight for module in self.model.modules() if isinstance(module, nn.Linear)]
+        chosen = {id(weight) for weight in linear if self.optim.optimizer == "muon"}
         named = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
-        decayed = [p for name, p in named if p.ndim >= 2 and "codebook" not in name]
+        matrices = [p for _, p in named if id(p) in chosen]
+        decayed = [p for name, p in named if id(p) not in chosen and p.ndim >= 2 and "codebook" not in name]
         plain = [p for name, p in named if p.ndim < 2 or "codebook" in name]
-        groups = [{"params": decayed, "weight_decay": self.optim.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-        optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr=self.optim.lr, fused=self._fused())
+        groups = [
+            {
+                "params": matrices,
+                "weight_decay": self.optim.weight_decay,
+                "lr": self.optim.matrix_lr,
+                "orthogonal": True,
+            },
+            {"params": decayed, "weight_decay": self.optim.weight_decay},
+            {"params": plain, "weight_decay": 0.0},
+        ]
+        optimizer = Muon([g for g in groups if g["params"]], lr=self.optim.lr, fused=self._fused())
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
