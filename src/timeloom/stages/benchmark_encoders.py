@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
-from timeloom.config import merge, parse_override
+from timeloom.config import merge_all, parse_override
 from timeloom.data import Dataset, LongSeries
 from timeloom.encoders import ENCODERS
 from timeloom.errors import InputError
@@ -67,12 +67,11 @@ def methods(task: str, encoders: Sequence[str], overrides: Iterable[str] = (), c
     """
     if task not in TASKS:
         raise InputError(f"task = {task!r}: must be one of {', '.join(TASKS)}")
-    settings: dict[str, Any] = {}
-    for text in overrides:
-        settings = merge(settings, parse_override(text))
+    settings = merge_all(map(parse_override, overrides))
     unused = sorted(set(settings) - set(encoders))
-    if unused or not all(isinstance(of, dict) for of in settings.values()):
-        raise InputError(f"--set {unused[0] if unused else text}: must be ENCODER.KEY=VALUE of an encoder given")
+    bare = [f"{name}={of}" for name, of in settings.items() if not isinstance(of, dict)]
+    if unused or bare:
+        raise InputError(f"--set {[*unused, *bare][0]}: must be ENCODER.KEY=VALUE of an encoder given")
     known = tuple(FORECASTERS) if task == "forecasting" else tuple(ENCODERS)
     wrong = [name for name in encoders if name not in known]
     if wrong or not encoders:

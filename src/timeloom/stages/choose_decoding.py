@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
@@ -87,6 +88,7 @@ def choose(
     classes = labels.numpy()
     wanted = proportional_labels(classes, N_SAMPLES)
 
+    @functools.lru_cache(maxsize=1)  # the last prior whose copies are counted is the one that is tried, and first so
     def made(prior: Prior, candidate: Decoding) -> np.ndarray:
         generator = torch.Generator().manual_seed(seed)
         settings = config.resolve(candidate)  # what the user wrote stays

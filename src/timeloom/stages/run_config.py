@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from timeloom.config import Frozen, merge, parse_override, read_yaml
+from timeloom.config import Frozen, merge_all, parse_override, read_yaml
 from timeloom.errors import InputError
 from timeloom.prior.decoding import SamplingConfig
 from timeloom.prior.prior import PriorConfig
@@ -74,7 +74,4 @@ def build(
     layers += [parse_override(text) for text in overrides]
     if seed is not None:
         layers.append({"seed": seed})
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        merged = merge(merged, layer)
-    return RunConfig.parse(merged)
+    return RunConfig.parse(merge_all(layers))

@@ -15,7 +15,7 @@ from pydantic import Field, create_model, model_validator
 
 from timeloom import __version__
 from timeloom.checkpoint import read_json, write_json
-from timeloom.config import Frozen, merge, parse_override
+from timeloom.config import Frozen, merge_all, parse_override
 from timeloom.data import Dataset
 from timeloom.encoders import ENCODERS, AnyEncoder, load_encoder
 from timeloom.errors import InputError
@@ -70,9 +70,7 @@ def build(encoder: str, overrides: Iterable[str] = (), seed: int = 0) -> Encoder
     Raises:
         InputError: an unknown encoder or key, a wrong type, or a number that is too small.
     """
-    settings: dict[str, Any] = {}
-    for text in overrides:
-        settings = merge(settings, parse_override(text))
+    settings = merge_all(map(parse_override, overrides))
     return EncoderConfig.parse({"encoder": encoder, "seed": seed, "settings": settings})
 
 

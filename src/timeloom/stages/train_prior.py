@@ -170,9 +170,7 @@ def run(
     record: dict[str, float | str] = {"steps": training.steps}
     common = {"seed": seed, "resume": resume, "progress": progress}
     if training.holdout:
-        part, unseen = train_tokenizer.hold_out(
-            everything, data.y_train, min(training.holdout, training.holdout_most / n), seed
-        )
+        part, unseen = train_tokenizer.hold_out(everything, data.y_train, training.holdout, seed, training.holdout_most)
         judging = Judging(unseen, training.judge_every, training.judge_repeats, training.patience)
         refit = n < training.refit_below
         first = training.model_copy(update={"steps": -(-training.steps // 2)}) if refit else training

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,8 +167,7 @@ def run(
     if not training.holdout:
         tokenizer = _built(task, fit("tokenizer", task, batch, training, trainer, out, **common))  # type: ignore[arg-type]
     else:
-        share = min(training.holdout, training.holdout_most / n)
-        seen, unseen = hold_out(batch, data.y_train, share, seed)
+        seen, unseen = hold_out(batch, data.y_train, training.holdout, seed, training.holdout_most)
         # the commitment grows as the latents spread, long after reconstruction has stopped to gain from it
         judging = Judging(unseen, training.judge_every, patience=training.patience, terms=RECONSTRUCTION)
         refit = n < training.refit_below
@@ -195,9 +195,12 @@ def run(
     return {"seconds": time.perf_counter() - start, **record}
 
 
-def hold_out(batch: Batch, y: np.ndarray | None, share: float, seed: int) -> tuple[Batch, Batch]:
-    """A batch without the cases that are held out, drawn by class, and those cases."""
-    rows = [torch.from_numpy(i) for i in stratified_holdout(y, len(next(iter(batch.values()))), share, seed)]
+def hold_out(
+    batch: Batch, y: np.ndarray | None, share: float, seed: int, most: float = math.inf
+) -> tuple[Batch, Batch]:
+    """A batch without the cases that are held out, about `most` of them at most, drawn by class; and those cases."""
+    n = len(next(iter(batch.values())))
+    rows = [torch.from_numpy(i) for i in stratified_holdout(y, n, min(share, most / n), seed)]
     kept, held = ({name: of[i] for name, of in batch.items()} for i in rows)
     return kept, held
 
