@@ -196,6 +196,15 @@ def test_where_every_prior_copies_the_texture_is_raised(
     assert (found.place, found.decoding.texture) == (expected[0], pytest.approx(expected[1]))
 
 
+def test_a_texture_that_the_user_gave_is_not_raised() -> None:
+    model, series = copy.deepcopy(tokenizer()), around_the_liked_one()
+    model.texture_amount.fill_(0.2)
+    labels = torch.zeros(len(series), dtype=torch.long)
+    settings = SETTINGS.model_copy(update={"texture": 0.2})
+    found = choose_decoding.choose(model, [prior(50.0)], series, labels, settings, seed=0, progress=silent)
+    assert found.decoding.texture == "auto"
+
+
 def test_the_largest_seed_is_allowed() -> None:
     series = around_the_liked_one(8)
     labels = torch.zeros(8, dtype=torch.long)

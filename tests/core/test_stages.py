@@ -349,6 +349,7 @@ def test_the_saved_prior_is_the_snapshot_of_the_recorded_length(tmp_path: Path, 
 @pytest.mark.parametrize("without", ["holdout", "texture_steps"])
 def test_an_amount_of_texture_that_is_not_measured_is_refused(without: str) -> None:
     smoke(f"tokenizer_training.{without}=0")
+    smoke("tokenizer_training.texture=0", f"tokenizer_training.{without}=0")  # none need not be measured
     with pytest.raises(InputError, match=r"tokenizer_training: texture = 0\.5: is measured on series"):
         smoke("tokenizer_training.texture=0.5", f"tokenizer_training.{without}=0")
 

@@ -102,7 +102,10 @@ def choose(
         return copy_share(series[rows], of)
 
     most = most_copies(len(rows))
-    place, texture = _least_copying(tokenizer, priors, lambda prior, candidate: copies(made(prior, candidate)) <= most)
+    own = float(tokenizer.texture_amount)
+    raisable = config.texture == "auto" and 0 < own < 1
+    amounts: list[float | Literal["auto"]] = ["auto", (own + 1) / 2, 1.0] if raisable else ["auto"]
+    place, texture = _least_copying(priors, amounts, lambda prior, candidate: copies(made(prior, candidate)) <= most)
     prior = priors[place]
     guidable = prior.n_classes > 1 and prior.config.label_drop > 0
     candidates = [of.model_copy(update={"texture": texture}) for of in CANDIDATES if guidable or of.guidance_scale == 1]
@@ -128,15 +131,13 @@ def most_copies(n: int) -> float:
 
 
 def _least_copying(
-    tokenizer: Tokenizer, priors: Sequence[Prior], passes: Callable[[Prior, Decoding], bool]
+    priors: Sequence[Prior], amounts: Sequence[float | Literal["auto"]], passes: Callable[[Prior, Decoding], bool]
 ) -> tuple[int, float | Literal["auto"]]:
     """Place of the first prior whose most random candidate makes few copies, and the amount of texture.
 
     Where all of them copy, some with more texture than the tokenizer found best may not: what looks like a copy is then
     a series whose own noise was smoothed away. If that does not help either, the last prior has all its texture.
     """
-    own = float(tokenizer.texture_amount)
-    amounts: list[float | Literal["auto"]] = ["auto", (own + 1) / 2, 1.0] if 0 < own < 1 else ["auto"]
     for amount in amounts:
         for place, prior in enumerate(priors):
             if passes(prior, CANDIDATES[0].model_copy(update={"texture": amount})):

@@ -69,7 +69,7 @@ class TokenizerTraining(OptimConfig):
 
     @model_validator(mode="after")
     def _texture_is_measured(self) -> Self:
-        if self.texture != "auto" and not (self.holdout and self.texture_steps):
+        if self.texture not in ("auto", 0) and not (self.holdout and self.texture_steps):
             raise ValueError(
                 f"texture = {self.texture}: is measured on series that are held out; allowed: with holdout and "
                 f"texture_steps above 0, which are {self.holdout} and {self.texture_steps}"
