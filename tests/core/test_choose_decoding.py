@@ -180,7 +180,7 @@ def test_the_first_prior_that_does_not_copy_is_chosen_or_the_last(biases: tuple[
         (0.2, 0.0, (1, 1.0)),  # no noise helps: the last, with all there is
         (0.2, 0.01, (0, 0.6)),  # some more noise, and the longest trained one copies no longer
         (0.0, 0.01, (1, "auto")),  # without a texture there is nothing to raise
-        (1.0, 0.01, (0, "auto")),
+        (1.0, 0.01, (0, 0.5)),  # all there is: no prior copies, and half of it is nearer
     ],
 )
 def test_where_every_prior_copies_the_texture_is_raised(
@@ -196,13 +196,28 @@ def test_where_every_prior_copies_the_texture_is_raised(
     assert (found.place, found.decoding.texture) == (expected[0], pytest.approx(expected[1]))
 
 
-def test_a_texture_that_the_user_gave_is_not_raised() -> None:
+def test_a_texture_that_the_user_gave_is_neither_raised_nor_lowered() -> None:
     model, series = copy.deepcopy(tokenizer()), around_the_liked_one()
     model.texture_amount.fill_(0.2)
+    for grid in model.grids:
+        grid.texture.level.fill_(1.0)
     labels = torch.zeros(len(series), dtype=torch.long)
     settings = SETTINGS.model_copy(update={"texture": 0.2})
     found = choose_decoding.choose(model, [prior(50.0)], series, labels, settings, seed=0, progress=silent)
     assert found.decoding.texture == "auto"
+
+
+@pytest.mark.parametrize(("in_data", "expected"), [(0.0, 0.0), (0.5, 0.5), (1.0, "auto")])
+def test_less_texture_is_chosen_where_the_data_have_less(in_data: float, expected: float | str) -> None:
+    model = copy.deepcopy(tokenizer())
+    model.texture_amount.fill_(1.0)
+    for grid in model.grids:
+        grid.texture.level.fill_(1.0)
+    tokens = torch.randint(8, (200, 5, 1), generator=torch.Generator().manual_seed(3))
+    series = model.decode(tokens, torch.Generator().manual_seed(4), in_data).numpy()
+    labels = torch.zeros(len(series), dtype=torch.long)
+    found = choose_decoding.choose(model, [prior(0.0)], series, labels, SETTINGS, seed=0, progress=silent)
+    assert found.decoding.texture == expected
 
 
 def test_the_largest_seed_is_allowed() -> None:
