@@ -76,7 +76,7 @@ def test_benchmarks_print_a_table_or_json_and_write_every_seed(timeloom, wave_fi
 @pytest.mark.parametrize(
     ("task", "options", "wanted"),
     [
-        ("forecasting", ("--horizon", 4, "--univariate"), ["ts2vec", "persistence"]),
+        ("forecasting", ("--horizon", 4, "--univariate"), ["ts2vec", "persistence", "raw windows"]),
         ("anomaly", ("--window", 16, "--no-control"), ["ts2vec, nearest", "ts2vec, hidden", "moving z", "raw windows"]),
     ],
 )

@@ -41,11 +41,12 @@ def long_series(n: int = 400) -> LongSeries:
     return LongSeries("made", values.astype(np.float32), hours.astype("datetime64[s]"))
 
 
-def method(name: str) -> stage.Method:
-    task: str = "anomaly" if name == "no encoder" else "forecasting" if name == "persistence" else "classification"
-    chosen = [text for text in TINY if text.startswith(name.partition(",")[0])]
-    encoders = ["rocket"] if name == "no encoder" else ["ts2vec"] if name == "persistence" else [name.partition(",")[0]]
-    return next(of for of in stage.methods(task, encoders, chosen) if of.name == name)
+def method(name: str, task: str = "classification") -> stage.Method:
+    if name == "no encoder":
+        return stage.Method(name, None)
+    encoder = name.partition(",")[0]
+    chosen = [text for text in TINY if text.startswith(encoder)]
+    return next(of for of in stage.methods(task, [encoder], chosen) if of.name == name)
 
 
 def test_encoders_that_train_have_a_control_and_tasks_a_baseline() -> None:
@@ -53,7 +54,7 @@ def test_encoders_that_train_have_a_control_and_tasks_a_baseline() -> None:
     assert names == ["ts2vec", "ts2vec, untrained", "rocket", "fcn", "fcn, untrained"]
     assert [of.name for of in stage.methods("anomaly", ["ts2vec"], control=False)] == ["ts2vec", "no encoder"]
     found = stage.methods("forecasting", ["ts2vec"], ["ts2vec.depth=3"])
-    assert [of.name for of in found] == ["ts2vec", "ts2vec, untrained", "persistence"]
+    assert [of.name for of in found] == ["ts2vec", "ts2vec, untrained", "no encoder"]
     assert found[0].config is not None
     assert found[1].config is not None
     assert found[0].config.settings == {"depth": 3}
@@ -140,16 +141,36 @@ def test_forecasting_gives_both_errors_at_each_horizon_and_learns_a_wave() -> No
     (found,) = stage.measure("forecasting", long_series(), wide, 0, settings)
     assert list(found.figures) == ["1 MSE", "1 MAE", "5 MSE", "5 MAE", "mean MSE", "mean MAE"]
     assert found.figures["mean MSE"] == pytest.approx((found.figures["1 MSE"] + found.figures["5 MSE"]) / 2)
-    (floor,) = stage.measure("forecasting", long_series(), method("persistence"), 0, settings)
+    floor, linear = stage.measure("forecasting", long_series(), method("no encoder"), 0, settings)
+    assert (floor.method, linear.method) == ("persistence", "raw windows")
     assert found.figures["5 MSE"] < floor.figures["5 MSE"]
+    assert linear.figures["5 MSE"] < floor.figures["5 MSE"]
+
+
+@pytest.mark.parametrize("lookback", [None, 24])
+def test_timedrl_forecasts_by_a_head_on_its_patches(lookback: int | None) -> None:
+    settings = ForecastConfig(horizons=(1, 5), lookback=lookback)
+    tiny = [f"timedrl.{of}" for of in ("dims=16", "layers=1", "patch_length=4", "patch_stride=4", "steps=3")]
+    compared = stage.methods("forecasting", ["timedrl"], tiny)
+    found, untrained, *_ = stage.run("forecasting", [long_series()], compared, n_seeds=1, forecast=settings)
+    floor, _ = stage.measure("forecasting", long_series(), compared[-1], 0, settings)
+    assert found.figures["mean MSE"] < floor.figures["mean MSE"]
+    assert found.figures != untrained.figures
+
+
+def test_a_window_as_long_as_the_training_stretch_is_refused() -> None:
+    timedrl = stage.methods("forecasting", ["timedrl"], ["timedrl.steps=0"])[0]
+    settings = ForecastConfig(horizons=(1,), lookback=241)
+    with pytest.raises(InputError, match="lookback is 241; allowed: at most 240"):
+        stage.measure("forecasting", long_series(), timedrl, 0, settings)
 
 
 def test_univariate_is_the_last_column_alone() -> None:
     series, settings = long_series(), ForecastConfig(horizons=(3,), univariate=True)
     alone = LongSeries("made", series.values[:, -1:], None)
-    (found,) = stage.measure("forecasting", series, method("persistence"), 0, settings)
-    (wanted,) = stage.measure("forecasting", alone, method("persistence"), 0, ForecastConfig(horizons=(3,)))
-    assert found.figures == wanted.figures
+    floors = stage.measure("forecasting", series, method("no encoder"), 0, settings)
+    wanted_floors = stage.measure("forecasting", alone, method("no encoder"), 0, ForecastConfig(horizons=(3,)))
+    assert [of.figures for of in floors] == [of.figures for of in wanted_floors]
     plain = ForecastConfig(horizons=(3,), univariate=True, calendar=False, padding=20)
     timed = plain.model_copy(update={"calendar": True})
     found, wanted, other = (

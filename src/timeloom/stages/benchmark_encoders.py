@@ -18,7 +18,7 @@ from timeloom.stages.train_encoder import EncoderConfig
 
 Task = Literal["classification", "forecasting", "anomaly"]
 TASKS: tuple[Task, ...] = get_args(Task)
-BASELINES: dict[Task, str] = {"forecasting": "persistence", "anomaly": "no encoder"}
+BASELINES: dict[Task, str] = {"forecasting": "no encoder", "anomaly": "no encoder"}
 
 
 class Method(NamedTuple):
@@ -95,7 +95,7 @@ def measure(
     *,
     progress: Progress = silent,
 ) -> list[Result]:
-    """One method on one data set with one seed: the piece of work that a benchmark repeats; several rows for faults.
+    """One method on one data set with one seed: the piece of work that a benchmark repeats; several rows of some.
 
     Raises:
         InputError: data that do not fit the task or the encoder.
@@ -107,7 +107,7 @@ def measure(
             raise InputError(f"{data.name}: is one long series; allowed for {task}: series, or windows of it")
         settings = forecast or ForecastConfig()
         if config is None:
-            rows = {method.name: encoder_tasks.persistence(data, settings)}
+            rows = encoder_tasks.forecast_baselines(data, settings, progress=progress)
         else:
             rows = {method.name: encoder_tasks.forecasting(data, config, settings, progress=progress)}
     elif task == "forecasting":

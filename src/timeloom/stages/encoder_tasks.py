@@ -14,6 +14,7 @@ from timeloom.config import Frozen
 from timeloom.data import Dataset, LongSeries, Scaler
 from timeloom.data.long import calendar
 from timeloom.data.missing import fill_missing
+from timeloom.encoders.timedrl import scale_each
 from timeloom.errors import InputError
 from timeloom.evaluation.tasks.anomaly import Planted, detection, hidden_distance, moving_z, nearest_distance, plant
 from timeloom.evaluation.tasks.classification import CLASSIFIERS, classify
@@ -27,6 +28,7 @@ from timeloom.evaluation.tasks.forecasting import (
     persistence_errors,
     time_split,
 )
+from timeloom.evaluation.tasks.window_forecasting import window_errors
 from timeloom.progress import Progress, silent
 from timeloom.stages.encode import encode_series
 from timeloom.stages.train_encoder import EncoderConfig, fit
@@ -36,6 +38,8 @@ Figures = dict[str, float]
 LEAST_WHOLE, N_PIECES = 6000, 8
 ENCODED_AT_ONCE = 2000
 MOST_NORMAL, MOST_WINDOWS = 2000, 400
+MOST_LEARNED = 10_000
+LOOKBACK = 512
 HIDDEN_PADDING = 50
 
 
@@ -46,13 +50,16 @@ class ForecastConfig(Frozen):
         horizons: steps ahead; None takes the published ones of the data set.
         univariate: only the last column, alone.
         calendar: give the encoder hour, weekday and so on beside the values, where the file has times.
-        padding: time points before one that its features may see.
+        padding: time points before one that the features of causal encoders may see.
+        lookback: length of the windows that a linear head reads; None is 512, or a third of the training stretch where
+            that is shorter.
     """
 
     horizons: tuple[int, ...] | None = None
     univariate: bool = False
     calendar: bool = True
     padding: int = Field(default=200, ge=1)
+    lookback: int | None = Field(default=None, ge=2)
 
 
 def classification(data: Dataset, config: EncoderConfig, *, progress: Progress = silent) -> Figures:
@@ -87,11 +94,18 @@ def forecasting(
     return _forecast_figures(errors)
 
 
-def persistence(series: LongSeries, settings: ForecastConfig) -> Figures:
-    """The same errors of the forecast that the last value stays."""
+def forecast_baselines(
+    series: LongSeries, settings: ForecastConfig, *, progress: Progress = silent
+) -> dict[str, Figures]:
+    """The same errors of the forecast that the last value stays, and of a linear head on windows as they are."""
     values, split = scaled_values(series, settings.univariate)
     horizons = _horizons(series, settings)
-    return _forecast_figures({horizon: persistence_errors(values, split.test, horizon) for horizon in horizons})
+    lookback = _lookback(split, settings)
+    errors = {
+        "persistence": {horizon: persistence_errors(values, split.test, horizon) for horizon in horizons},
+        "raw windows": window_errors(scale_each, values, split, horizons, lookback=lookback, progress=progress),
+    }
+    return {name: _forecast_figures(of) for name, of in errors.items()}
 
 
 def anomaly(data: Dataset, config: EncoderConfig, *, progress: Progress = silent) -> dict[str, Figures]:
@@ -199,13 +213,39 @@ def causal_features(
     return np.concatenate(found)
 
 
-# how each kind of encoder forecasts; a linear head on patches has its place here
+def patch_head(
+    series: LongSeries, config: EncoderConfig, settings: ForecastConfig, progress: Progress
+) -> dict[int, Errors]:
+    """TimeDRL's way: a linear head on the embeddings of all patches of a channel's last `lookback` values.
+
+    The encoder learns from the training stretch only. Chang et al. 2023, section 5.1.
+    """
+    values, split = scaled_values(series, settings.univariate)
+    lookback = _lookback(split, settings)
+    cases = _windows(values[split.train], lookback)
+    encoder = fit(config, Dataset(series.name, cases, None, None, None), progress=progress)
+    options: dict[str, Any] = {"level": "timestamp"}
+    return window_errors(
+        lambda windows: encoder.encode(windows, **options),
+        values,
+        split,
+        _horizons(series, settings),
+        lookback=lookback,
+        progress=progress,
+    )
+
+
+# how each kind of encoder forecasts
 Forecaster = Callable[[LongSeries, EncoderConfig, ForecastConfig, Progress], dict[int, Errors]]
-FORECASTERS: dict[str, Forecaster] = {"ts2vec": causal_ridge}
+FORECASTERS: dict[str, Forecaster] = {"ts2vec": causal_ridge, "timedrl": patch_head}
 
 
 def _horizons(series: LongSeries, settings: ForecastConfig) -> tuple[int, ...]:
     return settings.horizons or (HORIZONS_BY_MINUTE if is_by_minute(series.name) else HORIZONS)
+
+
+def _lookback(split: TimeSplit, settings: ForecastConfig) -> int:
+    return settings.lookback or min(LOOKBACK, split.train.stop // 3)
 
 
 def _scaled(values: NDArray, split: TimeSplit) -> NDArray[np.float64]:
@@ -218,6 +258,19 @@ def _pieces(values: NDArray[np.float64]) -> NDArray[np.float32]:
     n = 1 if len(values) >= LEAST_WHOLE else N_PIECES
     length = len(values) // n
     return values[: n * length].reshape(n, length, -1).transpose(0, 2, 1).astype(np.float32)
+
+
+def _windows(values: NDArray[np.float64], length: int) -> NDArray[np.float32]:
+    """Windows (n, 1, length) of each channel of the training stretch (T, C), spread evenly.
+
+    Raises:
+        InputError: the stretch is shorter than a window.
+    """
+    if length > len(values):
+        raise InputError(f"lookback is {length}; allowed: at most {len(values)}, the length of the training stretch")
+    found = np.lib.stride_tricks.sliding_window_view(values, length, axis=0)
+    step = max(1, -(-found.shape[0] * found.shape[1] // MOST_LEARNED))
+    return found[::step].reshape(-1, 1, length).astype(np.float32)
 
 
 def _forecast_figures(errors: dict[int, Errors]) -> Figures:

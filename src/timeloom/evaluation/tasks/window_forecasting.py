@@ -1,0 +1,164 @@
+"""How well a channel's future can be read from features of a window of its past: one linear map for all channels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+
+from timeloom.errors import InputError
+from timeloom.evaluation.tasks.forecasting import Errors, TimeSplit, future
+from timeloom.progress import Progress, silent
+
+Embed = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Windows (n, 1, lookback) -> features (n, ...)."""
+
+# ridge penalties, as shares of the mean square of the inputs
+PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+MOST_TRAIN, MOST_VALID = 300_000, 20_000
+ENDS_AT_ONCE = 128
+
+
+class Head(NamedTuple):
+    """A linear map of a window's inputs, features and a constant, to what follows it.
+
+    Attributes:
+        weights: (D + 1, horizon).
+        penalty: the share that made it.
+    """
+
+    weights: NDArray[np.float32]
+    penalty: float
+
+
+def window_errors(
+    embed: Embed,
+    values: NDArray,
+    split: TimeSplit,
+    horizons: Sequence[int],
+    *,
+    lookback: int,
+    progress: Progress = silent,
+) -> dict[int, Errors]:
+    """Errors on the test stretch, by horizon, of the heads that the validation stretch chose.
+
+    The targets are those of `RidgeForecaster.errors`, so that rows are comparable; windows may begin before the stretch
+    of their targets. A window is forecast in units of its own deviation, from its own mean on. Chang et al. 2023,
+    section 5.1 (there by gradient descent, and chosen on the test stretch); here in closed form.
+
+    Args:
+        embed: features of windows.
+        values: (T, C), scaled by their training stretch.
+        split: the stretches.
+        horizons: steps ahead.
+        lookback: length of a window.
+        progress: told when heads are fitted, chosen, and judged.
+
+    Raises:
+        InputError: a stretch that is too short for the window or a horizon.
+    """
+    heads = fit_heads(embed, values, split, horizons, lookback=lookback)
+    progress("linear head", 1, 3, "fitted")
+    chosen = {}
+    for horizon, found in _losses(embed, values, split.valid, heads, lookback, MOST_VALID).items():
+        best = int(np.argmin([errors.mse**0.5 + errors.mae for errors in found]))
+        chosen[horizon] = [heads[horizon][best]]
+    progress("linear head", 2, 3, "chosen")
+    judged = _losses(embed, values, split.test, chosen, lookback, None)
+    progress("linear head", 3, 3, "judged")
+    return {horizon: found[0] for horizon, found in judged.items()}
+
+
+def fit_heads(
+    embed: Embed,
+    values: NDArray,
+    split: TimeSplit,
+    horizons: Sequence[int],
+    *,
+    lookback: int,
+    penalties: Sequence[float] = PENALTIES,
+) -> dict[int, list[Head]]:
+    """Ridge regression on the training stretch: for each horizon a head a penalty.
+
+    The least sum of squared errors in the units of `values`: windows of a large deviation weigh more than flat ones.
+
+    Raises:
+        InputError: as `window_errors`.
+    """
+    if not 1 <= lookback < split.train.stop - max(horizons):
+        n = split.train.stop
+        allowed = f"1 to {n - max(horizons) - 1}, as {n} points are for training"
+        raise InputError(f"lookback is {lookback}; allowed: {allowed}")
+    train = values[split.train]
+    step = _stride(len(train) * train.shape[1], MOST_TRAIN)
+    heads: dict[int, list[Head]] = {}
+    squares = products = None
+    start = lookback - 1
+    # the windows that have 720 values after them are the first of those that have 336, and so on
+    for horizon in sorted(horizons, reverse=True):
+        ends = np.arange(start, len(train) - horizon, step)
+        for inputs, targets in _cases(embed, train, ends, lookback, horizon):
+            square, product = inputs.T @ inputs, inputs.T @ targets
+            squares = square.astype(np.float64) if squares is None else squares + square
+            products = product.astype(np.float64) if products is None else products[:, :horizon] + product
+        start = int(ends[-1]) + step if len(ends) else start
+        assert squares is not None
+        assert products is not None
+        products = products[:, :horizon]
+        heads[horizon] = [Head(_solved(squares, products, penalty), penalty) for penalty in penalties]
+    return heads
+
+
+def _solved(squares: NDArray[np.float64], products: NDArray[np.float64], penalty: float) -> NDArray[np.float32]:
+    ridge = penalty * np.trace(squares) / len(squares) + np.finfo(np.float64).tiny
+    return cho_solve(cho_factor(squares + ridge * np.eye(len(squares))), products).astype(np.float32)
+
+
+def _losses(
+    embed: Embed, values: NDArray, part: slice, heads: dict[int, list[Head]], lookback: int, most: int | None
+) -> dict[int, list[Errors]]:
+    """Errors of all heads over a stretch; features are computed once for all of them."""
+    first = max(part.start, lookback - 1)
+    longest = part.stop - part.start - 2
+    if max(heads) > longest:
+        raise InputError(f"horizon is {max(heads)}; allowed: 1 to {longest}, as a part has {longest + 2} points")
+    known = values[: part.stop]
+    step = 1 if most is None else _stride((part.stop - first) * values.shape[1], most)
+    sums = {horizon: np.zeros((len(found), 2)) for horizon, found in heads.items()}
+    counts = dict.fromkeys(heads, 0)
+    start = first
+    for horizon in sorted(heads, reverse=True):
+        ends = np.arange(start, part.stop - horizon, step)
+        for inputs, targets in _cases(embed, known, ends, lookback, horizon):
+            for shorter in (of for of in heads if of <= horizon):
+                wanted = targets[:, :shorter]
+                counts[shorter] += wanted.size
+                for place, head in enumerate(heads[shorter]):
+                    off = (inputs @ head.weights - wanted).astype(np.float64)
+                    sums[shorter][place] += np.square(off).sum(), np.abs(off).sum()
+        start = int(ends[-1]) + step if len(ends) else start
+    return {horizon: [Errors(*(of / counts[horizon])) for of in sums[horizon]] for horizon in heads}
+
+
+def _cases(
+    embed: Embed, values: NDArray, ends: NDArray[np.int64], lookback: int, horizon: int
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Inputs (n, D + 1) of each channel's windows that end there, and what follows less the window's mean.
+
+    Inputs are features and a one, both times the window's deviation.
+    """
+    windows = np.lib.stride_tricks.sliding_window_view(values, lookback, axis=0)
+    ahead = future(values, horizon)
+    for some in np.array_split(ends, -(-len(ends) // ENDS_AT_ONCE)) if len(ends) else ():
+        past = windows[some - lookback + 1].reshape(-1, 1, lookback).astype(np.float32)
+        mean, deviation = past.mean(axis=2), past.std(axis=2)
+        features = embed(past).reshape(len(past), -1)
+        inputs = np.concatenate([features * deviation, deviation], axis=1)
+        yield inputs, ahead[some].transpose(0, 2, 1).reshape(len(past), horizon).astype(np.float32) - mean
+
+
+def _stride(n: int, most: int) -> int:
+    return max(1, -(-n // most))
