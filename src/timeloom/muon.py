@@ -18,13 +18,14 @@ class Muon(torch.optim.AdamW):
 
     A step is `0.2 sqrt(max(m, n))` times the nearest semi-orthogonal matrix to the Nesterov momentum of the (m, n)
     gradients, so that its mean square is that of an AdamW step and learning rates are comparable. Few directions
-    dominate the momentum of a transformer's matrices; making all equally long teaches it more in a step.
+    dominate the momentum of a transformer's matrices; making all equally long teaches it more in a step. A
+    convolution's kernel (m, n, k) counts as a matrix (m, n k).
 
     Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; the scale is that of Liu et
     al. 2025 (arXiv 2502.16982, eq. 4).
 
     Args:
-        groups: parameters, each group with its own settings; those with `orthogonal=True` hold matrices alone.
+        groups: parameters, each with its own settings; those with `orthogonal=True` hold matrices and kernels alone.
         lr: learning rate of groups without one.
         fused: as in AdamW.
     """
@@ -51,10 +52,10 @@ class Muon(torch.optim.AdamW):
             if matrix.grad is not None:
                 by_shape.setdefault(matrix.shape, []).append(matrix)
         for alike in by_shape.values():
-            directions = orthogonalised(torch.stack([self._momentum(matrix) for matrix in alike]))
-            length = group["lr"] * 0.2 * max(alike[0].shape) ** 0.5
+            directions = orthogonalised(torch.stack([self._momentum(matrix).flatten(1) for matrix in alike]))
+            length = group["lr"] * 0.2 * max(directions.shape[1:]) ** 0.5
             for matrix, direction in zip(alike, directions, strict=True):
-                matrix.mul_(1 - group["lr"] * group["weight_decay"]).add_(direction, alpha=-length)
+                matrix.mul_(1 - group["lr"] * group["weight_decay"]).add_(direction.view_as(matrix), alpha=-length)
                 matrix.grad = None
 
     def _momentum(self, matrix: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from timeloom.training.muon import Muon, orthogonalised
+from timeloom.muon import Muon, orthogonalised
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
@@ -128,3 +128,12 @@ def test_a_matrix_without_a_gradient_stays() -> None:
     before = model[0].weight.detach().clone()  # type: ignore[operator]
     Muon(groups(model), lr=0.01).step()
     assert torch.equal(model[0].weight, before)  # type: ignore[arg-type]
+
+
+def test_a_kernel_steps_as_the_matrix_of_its_flattened_filters() -> None:
+    kernel, flat = nn.Parameter(drawn(4, 3, 5)), nn.Parameter(drawn(4, 3, 5).flatten(1))
+    for weight in (kernel, flat):
+        weight.grad = drawn(4, 3, 5, seed=1).view_as(weight)
+        Muon([{"params": [weight], "orthogonal": True, "weight_decay": 0.1}], lr=0.01).step()
+    torch.testing.assert_close(kernel.detach().flatten(1), flat.detach())
+    assert not torch.equal(flat.detach(), drawn(4, 3, 5).flatten(1))

@@ -17,6 +17,7 @@ from timeloom.encoders.inputs import SeriesScaler, check_fitted
 from timeloom.encoders.optimisation import TRAINING_THREADS, generator_of, initial_weights, measure_norms
 from timeloom.encoders.storage import Arrays, StoredEncoder, arrays_of, filled
 from timeloom.errors import InputError
+from timeloom.muon import Muon
 from timeloom.progress import Progress, silent
 from timeloom.threads import cpu_threads
 
@@ -86,7 +87,8 @@ class FCN(StoredEncoder):
     seed, data and machine give the same bytes, and the global random state is left alone.
 
     Source: Wang, Yan & Oates, "Time series classification from scratch with deep neural networks", IJCNN 2017
-    (widths 128-256-128, kernels 8-5-3); trained here by AdamW with a warm-up and a cosine.
+    (widths 128-256-128, kernels 8-5-3); trained here with Muon for the kernels and AdamW for the rest, a warm-up and a
+    cosine.
 
     Args:
         n_filters: width of each convolution; the last is the number of features.
@@ -144,7 +146,9 @@ class FCN(StoredEncoder):
 
     def _train(self, series: Tensor, codes: Tensor, progress: Progress) -> None:
         steps = default_steps(len(series), series.shape[2]) if self.steps is None else self.steps
-        optimizer = torch.optim.AdamW(self._network.parameters(), lr=self.lr)
+        kernels = [block.weight for block in self._network.blocks if isinstance(block, nn.Conv2d)]
+        rest = [p for p in self._network.parameters() if p.ndim < 4]
+        optimizer = Muon([{"params": kernels, "orthogonal": True}, {"params": rest}], lr=self.lr)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
         batches = shuffled_batches(len(series), self.batch_size, generator_of(self.seed))
         self._network.train()

@@ -56,6 +56,8 @@ class TokenizerTraining(OptimConfig):
 
     steps: int = Field(default=1500, ge=1)
     lr: float = Field(default=2e-3, gt=0)
+    optimizer: Literal["adamw", "muon"] = "muon"
+    matrix_lr: float = Field(default=1.2e-2, gt=0)
     average: float = Field(default=0.98, ge=0, lt=1)
     holdout: float = Field(default=0.2, ge=0, lt=1)
     holdout_most: int = Field(default=200, ge=1)

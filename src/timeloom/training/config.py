@@ -16,8 +16,8 @@ class OptimConfig(Frozen):
         steps: optimiser steps.
         batch_size: series a step, over all processes together.
         lr: peak learning rate.
-        optimizer: `adamw`, or `muon`, in which the matrices of linear layers step along their orthogonalised momentum
-            (see `Muon`) and AdamW moves the rest.
+        optimizer: `adamw`, or `muon`, in which the matrices of linear layers and convolutions step along their
+            orthogonalised momentum (see `Muon`) and AdamW moves the rest.
         matrix_lr: peak learning rate of these matrices.
         weight_decay: on matrices only.
         warmup: steps of linear warm-up.

@@ -14,11 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from timeloom.muon import Muon
 from timeloom.progress import Progress
 from timeloom.training.batches import Batch, Rows, StepBatches, as_is, step_seed
 from timeloom.training.config import OptimConfig
-from timeloom.training.muon import Muon
 from timeloom.training.task import Judging, Task, combine
+
+# the layers whose weights Muon moves
+HIDDEN = (nn.Linear, nn.Conv1d, nn.ConvTranspose1d)
 
 
 def hush() -> None:
@@ -89,10 +92,10 @@ class TrainingModule(L.LightningModule):
         return DataLoader(Rows(self.data), batch_sampler=batches, collate_fn=as_is)
 
     def configure_optimizers(self) -> Any:
-        """AdamW or Muon; no decay on vectors nor on codebooks (an unused code would drift to zero)."""
+        """Muon or AdamW; no decay on vectors nor on codebooks (an unused code would drift to zero)."""
         assert self.model is not None
-        linear = [module.weight for module in self.model.modules() if isinstance(module, nn.Linear)]
-        chosen = {id(weight) for weight in linear if self.optim.optimizer == "muon"}
+        hidden = [module.weight for module in self.model.modules() if isinstance(module, HIDDEN)]
+        chosen = {id(weight) for weight in hidden if self.optim.optimizer == "muon"}
         named = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
         matrices = [p for _, p in named if id(p) in chosen]
         decayed = [p for name, p in named if id(p) not in chosen and p.ndim >= 2 and "codebook" not in name]
