@@ -279,8 +279,9 @@ def _token_views(models: Models, data: Dataset, X: np.ndarray, seed: int) -> Tok
     classes = class_indices(tokenizer, data.y_train, len(train))
     watched = classes[torch.linspace(0, len(classes) - 1, min(WATCHED, len(classes))).long()]
     prior.sample(watched, models.sampling, generator, trace=rounds)
+    texture = models.sampling.resolve(prior.decoding).texture
     return TokenViews(
-        reconstruction=torch.cat([tokenizer.decode(part, generator) for part in test.split(256)]).numpy(),
+        reconstruction=torch.cat([tokenizer.decode(part, generator, texture) for part in test.split(256)]).numpy(),
         test=test.numpy(),
         train=train.numpy(),
         synthetic=synthetic.numpy(),
