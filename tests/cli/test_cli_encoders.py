@@ -21,9 +21,15 @@ def test_train_encode_and_info(timeloom, wave_file: Path, tmp_path: Path) -> Non
     assert done.code == 0, done.err
     assert "X_train (40, 6)" in done.out
     assert "X_test (40, 3" in timeloom("encode", run, wave_file, "--out", out, "--kind", "timestamp").out
+    X, y = waves()
+    np.savez(tmp_path / "unsplit.npz", X=X, y=y)
+    assert timeloom("encode", run, tmp_path / "unsplit.npz", "--out", out).code == 0
+    with np.load(out) as found:
+        assert sorted(found) == ["X_train", "y_train"]
+        assert found["y_train"].tolist() == y.tolist()
     known = timeloom("info", run)
     assert known.code == 0
-    for fact in ("waves", "ts2vec", "depth 2", "32 time points", "torch"):
+    for fact in ("waves", "ts2vec", "depth 2", "batch_size", "32 time points", "torch"):
         assert fact in known.out, fact
 
 
@@ -97,6 +103,7 @@ def test_long_series_are_forecast_or_searched_for_faults(timeloom, tmp_path: Pat
         (("--task", "forecasting", "--encoders", "rocket"), ["'rocket'", "ts2vec", "forecasting"]),
         (("--task", "anomaly", "--encoders", "rocket", "--set", "n_kernels=3"), ["--set", "ENCODER.KEY=VALUE"]),
         (("--task", "forecasting", "--encoders", "ts2vec"), ["waves.npz", "values"]),
+        (("--task", "anomaly", "--encoders", "rocket", "--univariate"), ["--univariate", "of forecasting"]),
     ],
 )
 def test_benchmarks_that_cannot_be_run_are_one_line(timeloom, wave_file: Path, arguments, facts: list[str]) -> None:

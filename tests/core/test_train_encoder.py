@@ -105,6 +105,19 @@ def test_a_generators_run_and_an_encoders_run_are_not_mixed(run_folder: Path, ru
         train_encoder.run(sines(), train_encoder.build("rocket"), run_folder, overwrite=True)
     with pytest.raises(InputError, match="is the run of an encoder"):
         train.read_record(run)
+    with pytest.raises(InputError, match="holds an encoder, not a generator"):
+        encode.load(run)
+    with pytest.raises(InputError, match="no such run; `timeloom train` or `timeloom train-encoder` makes it"):
+        encode.load_any(run / "nowhere")
+
+
+def test_settings_may_have_the_encoders_name_before_them() -> None:
+    both = train_encoder.build("ts2vec", ["ts2vec.steps=5", "depth=2"])
+    assert both == train_encoder.build("ts2vec", ["steps=5", "depth=2"])
+    with pytest.raises(InputError, match="rocket"):
+        train_encoder.build("ts2vec", ["rocket.n_kernels=5"])
+    with pytest.raises(InputError, match="ts2vec"):
+        train_encoder.build("ts2vec", ["ts2vec=5"])
 
 
 def test_a_run_is_encoded_by_series_and_by_time_point(run: Path, tmp_path: Path) -> None:
@@ -120,10 +133,10 @@ def test_a_run_is_encoded_by_series_and_by_time_point(run: Path, tmp_path: Path)
 
 def test_what_an_encoder_cannot_give_is_refused(run: Path, tmp_path: Path) -> None:
     model, data = encode.load_any(run), two_splits()
-    with pytest.raises(InputError, match="kind = 'pooled': must be one of series, timestamp, which ts2vec has"):
+    with pytest.raises(InputError, match="kind = 'pooled': ts2vec does not have it; allowed: series, timestamp"):
         encode.run(model, data, "pooled", tmp_path / "z.npz")
     rocket = Rocket(n_kernels=5).fit(data.X_train)
-    with pytest.raises(InputError, match="kind = 'timestamp': must be one of series, which rocket has"):
+    with pytest.raises(InputError, match="kind = 'timestamp': rocket does not have it; allowed: series"):
         encode.run(rocket, data, "timestamp", tmp_path / "z.npz")
     with pytest.raises(InputError, match=r"series have shape \(4, 1, 32\); the scaler was fitted on 2 channels"):
         encode.encode_series(model, sines(4).X_train)

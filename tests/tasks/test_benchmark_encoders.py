@@ -68,7 +68,7 @@ def test_encoders_that_train_have_a_control_and_tasks_a_baseline() -> None:
         (("anomaly", ["ts3vec"]), "encoder = 'ts3vec': must be one of .*rocket"),
         (("forecasting", ["rocket"]), "encoder = 'rocket': must be one of ts2vec.* for forecasting"),
         (("anomaly", []), "encoder = 'none'"),
-        (("anomaly", ["ts2vec"], ["rocket.seed=2"]), "--set rocket: must be ENCODER.KEY=VALUE of an encoder given"),
+        (("anomaly", ["ts2vec"], ["rocket.seed=2"]), "--set rocket: is none of the encoders .*, ts2vec"),
         (("anomaly", ["ts2vec"], ["ts2vec=2"]), "--set ts2vec=2: must be ENCODER.KEY=VALUE"),
         (("anomaly", ["ts2vec"], ["ts2vec.steps=few"]), "steps = 'few'"),
     ],
@@ -158,6 +158,33 @@ def test_timedrl_forecasts_by_a_head_on_its_patches(lookback: int | None) -> Non
     assert found.figures != untrained.figures
 
 
+def test_a_horizon_that_does_not_fit_is_refused_before_anything_is_trained() -> None:
+    told: list[str] = []
+    for method in stage.methods("forecasting", ["ts2vec", "timedrl"]):
+        for settings, message in (
+            (ForecastConfig(horizons=(79,)), "made: horizon is 79; allowed: 1 to 78"),
+            (ForecastConfig(), r"horizon is 168 \(24, 48, 168, 336, 720 unless --horizon is given\)"),
+        ):
+            with pytest.raises(InputError, match=message):
+                stage.measure(
+                    "forecasting", long_series(), method, 0, settings, progress=lambda *of: told.append(of[0])
+                )
+    assert not told
+
+
+def test_every_result_is_kept_as_soon_as_it_is_there() -> None:
+    kept: list[int] = []
+    found = stage.run(
+        "anomaly",
+        [labelled()],
+        [method("rocket"), method("no encoder")],
+        n_seeds=2,
+        keep=lambda of: kept.append(len(of)),
+    )
+    assert kept == [1, 2, 4, 6]
+    assert len(found) == 6
+
+
 def test_a_window_as_long_as_the_training_stretch_is_refused() -> None:
     timedrl = stage.methods("forecasting", ["timedrl"], ["timedrl.steps=0"])[0]
     settings = ForecastConfig(horizons=(1,), lookback=241)
@@ -221,7 +248,7 @@ def test_windows_of_a_long_series_that_are_tested_do_not_overlap() -> None:
     [
         ("forecasting", labelled(), "waves: is a set of series; allowed for forecasting: one long series"),
         ("anomaly", long_series(), "made: is one long series; allowed for anomaly"),
-        ("anomaly", Dataset("few", *waves(8, 0), *waves(8, 1)), "few: share 0.5 of 8 windows are 4 to spoil"),
+        ("anomaly", Dataset("few", *waves(8, 0), *waves(8, 1)), "few: has 8 windows to test .*; allowed: at least 10"),
     ],
 )
 def test_data_of_another_task_are_refused(task: stage.Task, data: Dataset | LongSeries, message: str) -> None:

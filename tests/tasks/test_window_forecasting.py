@@ -111,6 +111,18 @@ def test_the_test_stretch_does_not_reach_the_heads_nor_their_choice(kept: int) -
         assert np.array_equal(left.weights, right.weights)
 
 
+def test_features_that_are_nearly_the_same_do_not_break_the_solution() -> None:
+    """In float32 the sums of their products are indefinite by more than the smallest penalty."""
+    rng = np.random.default_rng(0)
+    mixing = rng.standard_normal((LOOKBACK, 600)).astype(np.float32)
+
+    def embed(windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        return 1 + windows[:, 0] @ mixing
+
+    errors = window_errors(embed, drawn(), SPLIT, [2], lookback=LOOKBACK)[2]
+    assert np.isfinite(errors).all()
+
+
 def test_a_flat_series_is_forecast_by_its_value() -> None:
     errors = window_errors(ends_and_range, np.full((100, 1), 3.0), SPLIT, [2], lookback=LOOKBACK)[2]
     assert errors == (0.0, 0.0)

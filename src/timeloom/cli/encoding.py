@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from timeloom.cli.app import Data, Out, Overrides, Overwrite, Seed, Window, app, listed, load_data
+from timeloom.cli.app import Data, Out, Overwrite, Seed, Window, app, listed, load_data
 
 
 @app.command("train-encoder")
@@ -15,9 +15,12 @@ def train_encoder(
     data: Data,
     out: Out,
     encoder: Annotated[
-        str, typer.Option("--encoder", help="which, such as ts2vec or rocket; a wrong name is answered with all")
+        str, typer.Option("--encoder", help="which: ts2vec, timedrl, fei, rocket, catch22, or fcn, which needs labels")
     ],
-    overrides: Overrides = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="a setting of the encoder, such as steps=50; may be repeated"),
+    ] = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
     window: Window = None,
@@ -50,7 +53,9 @@ def benchmark_encoders(
         list[int] | None, typer.Option("--horizon", help="of forecasts; the published five unless given; repeatable")
     ] = None,
     univariate: Annotated[bool, typer.Option("--univariate", help="forecast the last column alone")] = False,
-    out: Annotated[Path | None, typer.Option("--out", help="JSON file to write, with every seed's figures")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="JSON file to write, with every seed's figures; after each training")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
     window: Window = None,
 ) -> None:
@@ -59,15 +64,27 @@ def benchmark_encoders(
 
     from timeloom.checkpoint import write_json
     from timeloom.data import load_long
+    from timeloom.errors import InputError
     from timeloom.progress import RichProgress
     from timeloom.stages import benchmark_encoders as stage
     from timeloom.stages.encoder_tasks import ForecastConfig
 
     compared = stage.methods(task, listed(encoders) or [], overrides or (), control)
+    if task != "forecasting" and (horizon or univariate):
+        raise InputError(f"{'--horizon' if horizon else '--univariate'}: is of forecasting, the task is {task}")
     forecast = ForecastConfig.parse({"horizons": horizon, "univariate": univariate})
     sources = [load_long(name) if task == "forecasting" else load_data(name, window) for name in data]
-    found = stage.run(task, sources, compared, n_seeds=seeds, forecast=forecast, progress=RichProgress())  # type: ignore[arg-type]
-    written = {"task": task, "results": [result._asdict() for result in found]}
-    if out is not None:
-        write_json(out, written)
-    print(dumps(written) if json else stage.table(found))
+
+    def written(found: list[stage.Result]) -> dict[str, Any]:
+        return {"task": task, "results": [result._asdict() for result in found]}
+
+    found = stage.run(
+        task,  # type: ignore[arg-type]
+        sources,
+        compared,
+        n_seeds=seeds,
+        forecast=forecast,
+        keep=lambda found: None if out is None else write_json(out, written(found)),
+        progress=RichProgress(),
+    )
+    print(dumps(written(found)) if json else stage.table(found))

@@ -96,7 +96,7 @@ def sample(
         float | None, typer.Option("--guidance", help="classifier-free guidance; above 1 is more typical of the class")
     ] = None,
     texture: Annotated[
-        float | None, typer.Option("--texture", help="share of the noise that reconstruction smooths away: 0 to 1")
+        float | None, typer.Option("--texture", help="noise put back into the smooth series: 0 (none) to 1 (all)")
     ] = None,
 ) -> None:
     """Make synthetic series."""

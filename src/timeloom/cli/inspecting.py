@@ -20,7 +20,8 @@ def encode(
         typer.Option(
             "--kind",
             help="of a generator: tokens, codes (a vector for each cell), pooled (a vector for each series; the "
-            "default); of an encoder: series (a vector for each, the default), timestamp (one for each time point)",
+            "default); of an encoder: series (a vector for each, the default), timestamp (one for each time point; "
+            "timedrl: for each patch)",
         ),
     ] = None,
     window: Window = None,
@@ -30,7 +31,8 @@ def encode(
     from timeloom.stages import encode as stage
 
     model = stage.load_any(run)
-    arrays = stage.run(model, load_data(data, window), kind, out, progress=RichProgress())
+    # not split: the rows of a file without a test split stay in its order
+    arrays = stage.run(model, load_data(data, window, split=False), kind, out, progress=RichProgress())
     shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
     print(f"{out}: {shapes}")
 

@@ -48,7 +48,7 @@ def read_long(path: Path, archive: object) -> np.ndarray:
     elif archive is not None:
         files = list(getattr(archive, "files", []))
         if "values" not in files:
-            raise InputError(f"{path}: --window cuts one long series, the array 'values'; found {', '.join(files)}")
+            raise InputError(f"{path}: a long series is the array 'values'; found {', '.join(files)}")
         values = np.asarray(archive["values"])  # type: ignore[index]
     else:
         values = _read_csv(path)

@@ -134,7 +134,7 @@ class FCN(StoredEncoder):
             raise InputError(f"y has shape {labels.shape}; allowed: ({len(series)},), one label for each series")
         self.classes_, codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
-            raise InputError(f"y holds the one class {self.classes_[0]!r}; allowed: at least 2 classes")
+            raise InputError(f"y holds the one class {self.classes_[0].item()!r}; allowed: at least 2 classes")
         self._network = self._new_network(series.shape[1])
         with cpu_threads(TRAINING_THREADS):
             self._train(series, torch.from_numpy(codes.astype(np.int64)), progress)

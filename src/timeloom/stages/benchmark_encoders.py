@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -68,10 +68,12 @@ def methods(task: str, encoders: Sequence[str], overrides: Iterable[str] = (), c
     if task not in TASKS:
         raise InputError(f"task = {task!r}: must be one of {', '.join(TASKS)}")
     settings = merge_all(map(parse_override, overrides))
-    unused = sorted(set(settings) - set(encoders))
     bare = [f"{name}={of}" for name, of in settings.items() if not isinstance(of, dict)]
-    if unused or bare:
-        raise InputError(f"--set {[*unused, *bare][0]}: must be ENCODER.KEY=VALUE of an encoder given")
+    if bare:
+        raise InputError(f"--set {bare[0]}: must be ENCODER.KEY=VALUE, such as ts2vec.steps=50")
+    unused = sorted(set(settings) - set(encoders))
+    if unused:
+        raise InputError(f"--set {unused[0]}: is none of the encoders that are compared, {', '.join(encoders)}")
     known = tuple(FORECASTERS) if task == "forecasting" else tuple(ENCODERS)
     wrong = [name for name in encoders if name not in known]
     if wrong or not encoders:
@@ -131,9 +133,10 @@ def run(
     *,
     n_seeds: int = 3,
     forecast: ForecastConfig | None = None,
+    keep: Callable[[list[Result]], object] = lambda found: None,
     progress: Progress = silent,
 ) -> list[Result]:
-    """Every method on every data set with seeds 0, 1, ...
+    """Every method on every data set with seeds 0, 1, ...; `keep` is given what there is after each.
 
     Raises:
         InputError: as `measure`, or no seed.
@@ -144,7 +147,8 @@ def run(
     jobs = [(data, method, seed) for data in sources for method in compared for seed in range(n_seeds)]
     for done, (data, method, seed) in enumerate(jobs, 1):
         found += measure(task, data, method, seed, forecast, progress=progress)
-        progress("benchmark", done, len(jobs), f"{data.name}, {method.name}")
+        keep(found)
+        progress("benchmark", done, len(jobs), f"{data.name}, {method.name}, seed {seed}")
     return found
 
 
@@ -182,4 +186,6 @@ def table(results: Sequence[Result], *, markdown: bool = False) -> str:
 
 
 def _cell(mean: float, deviation: float, n_seeds: int) -> str:
+    if mean > 1 and mean.is_integer() and not deviation:
+        return str(int(mean))  # a number of windows
     return f"{mean:.3f}" + (f" ± {deviation:.3f}" if n_seeds > 1 else "")

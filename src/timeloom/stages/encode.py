@@ -32,6 +32,8 @@ def load(run: Path) -> Tokenizer:
     """
     if not run.exists():
         raise InputError(f"{run}: no such run; `timeloom train DATA --out {run}` makes it")
+    if (run / train_encoder.FOLDER).exists():
+        raise InputError(f"{run}: holds an encoder, not a generator; `timeloom train` makes one")
     if not (run / train_tokenizer.FOLDER).exists():
         raise InputError(f"{run}: is no run folder, it holds no {train_tokenizer.FOLDER}; `timeloom train` makes one")
     return Tokenizer.from_pretrained(run / train_tokenizer.FOLDER)
@@ -77,7 +79,7 @@ def encode_series(
     """
     kinds = encoder_kinds(encoder)
     if kind not in kinds:
-        raise InputError(f"kind = {kind!r}: must be one of {', '.join(kinds)}, which {encoder.kind} has")
+        raise InputError(f"kind = {kind!r}: {encoder.kind} does not have it; allowed: {', '.join(kinds)}")
     options: dict[str, Any] = {} if kind == "series" else {"level": kind}
     found = []
     for start in range(0, len(X), BATCH_SIZE):
@@ -97,13 +99,15 @@ def load_any(run: Path) -> Tokenizer | AnyEncoder:
     Raises:
         InputError: neither is there, or it is damaged.
     """
+    if not run.exists():
+        raise InputError(f"{run}: no such run; `timeloom train` or `timeloom train-encoder` makes it")
     return train_encoder.load(run) if (run / train_encoder.FOLDER).exists() else load(run)
 
 
 def run(
     model: Tokenizer | AnyEncoder, data: Dataset, kind: str | None, out: Path, *, progress: Progress = silent
 ) -> dict[str, NDArray]:
-    """Encode every split of the data and write them, with their labels, under the names that data sets have.
+    """Encode the splits that the data have and write them, with their labels, under the names that data sets have.
 
     Without a kind a tokenizer gives `pooled`, an encoder `series`: a vector for each series.
 

@@ -16,7 +16,15 @@ from timeloom.data.long import calendar
 from timeloom.data.missing import fill_missing
 from timeloom.encoders.timedrl import scale_each
 from timeloom.errors import InputError
-from timeloom.evaluation.tasks.anomaly import Planted, detection, hidden_distance, moving_z, nearest_distance, plant
+from timeloom.evaluation.tasks.anomaly import (
+    FAULTS,
+    Planted,
+    detection,
+    hidden_distance,
+    moving_z,
+    nearest_distance,
+    plant,
+)
 from timeloom.evaluation.tasks.classification import CLASSIFIERS, classify
 from timeloom.evaluation.tasks.forecasting import (
     HORIZONS,
@@ -69,7 +77,7 @@ def classification(data: Dataset, config: EncoderConfig, *, progress: Progress =
         InputError: no labels or no test split, or an encoder that cannot learn from the data.
     """
     if data.y_train is None or data.X_test is None or data.y_test is None:
-        raise InputError(f"{data.name}: has no labels; allowed: labelled data with a test split, for classification")
+        raise InputError(f"{data.name}: has no labels; allowed for classification: labelled data")
     encoder = fit(config, data, progress=progress)
     train, test = (encode_series(encoder, X, progress=progress) for X in (data.X_train, data.X_test))
     figures: Figures = {}
@@ -99,7 +107,7 @@ def forecast_baselines(
 ) -> dict[str, Figures]:
     """The same errors of the forecast that the last value stays, and of a linear head on windows as they are."""
     values, split = scaled_values(series, settings.univariate)
-    horizons = _horizons(series, settings)
+    horizons = horizons_of(series, settings)
     lookback = _lookback(split, settings)
     errors = {
         "persistence": {horizon: persistence_errors(values, split.test, horizon) for horizon in horizons},
@@ -158,6 +166,12 @@ def fault_windows(data: Dataset, seed: int) -> tuple[NDArray[np.float32], NDArra
     tested = data.X_test[:: data.length if data.ordered else 1]
     windows = fill_missing(tested[_spread(len(tested), MOST_WINDOWS)])[0]
     labels = None if data.y_train is None else data.y_train[rows]
+    least = 2 * len(FAULTS)
+    if len(windows) < least:
+        raise InputError(
+            f"{data.name}: has {len(windows)} windows to test that do not overlap; allowed: at least {least}, half of "
+            "them for faults; take a longer series or shorter windows"
+        )
     try:
         return normal, labels, plant(windows, Scaler.fit(normal).std, seed=seed)
     except InputError as error:
@@ -178,6 +192,7 @@ def causal_ridge(
 
     The encoder learns from the training stretch only. Yue et al. 2022, section 4.3.
     """
+    horizons = horizons_of(series, settings)
     values, split = scaled_values(series, settings.univariate)
     inputs = values
     if settings.calendar and series.timestamps is not None:
@@ -187,7 +202,6 @@ def causal_ridge(
     encoder = fit(config, Dataset(series.name, cases, None, None, None), progress=progress)
     features = causal_features(encoder, inputs, settings.padding, progress=progress)
     errors: dict[int, Errors] = {}
-    horizons = _horizons(series, settings)
     for horizon in horizons:
         forecaster = fit_ridge(features, values, split, horizon, drop=min(settings.padding, split.train.stop // 2))
         errors[horizon] = forecaster.errors(features[split.test], values[split.test])
@@ -220,6 +234,7 @@ def patch_head(
 
     The encoder learns from the training stretch only. Chang et al. 2023, section 5.1.
     """
+    horizons = horizons_of(series, settings)
     values, split = scaled_values(series, settings.univariate)
     lookback = _lookback(split, settings)
     cases = _windows(values[split.train], lookback)
@@ -229,7 +244,7 @@ def patch_head(
         lambda windows: encoder.encode(windows, **options),
         values,
         split,
-        _horizons(series, settings),
+        horizons,
         lookback=lookback,
         progress=progress,
     )
@@ -240,8 +255,22 @@ Forecaster = Callable[[LongSeries, EncoderConfig, ForecastConfig, Progress], dic
 FORECASTERS: dict[str, Forecaster] = {"ts2vec": causal_ridge, "timedrl": patch_head}
 
 
-def _horizons(series: LongSeries, settings: ForecastConfig) -> tuple[int, ...]:
-    return settings.horizons or (HORIZONS_BY_MINUTE if is_by_minute(series.name) else HORIZONS)
+def horizons_of(series: LongSeries, settings: ForecastConfig) -> tuple[int, ...]:
+    """The steps ahead that are forecast.
+
+    Raises:
+        InputError: one of them is not below the length of the shortest stretch.
+    """
+    horizons = settings.horizons or (HORIZONS_BY_MINUTE if is_by_minute(series.name) else HORIZONS)
+    shortest = min(part.stop - part.start for part in time_split(series.name, len(series.values)))
+    wrong = [horizon for horizon in horizons if not 1 <= horizon <= shortest - 2]
+    if wrong:
+        default = "" if settings.horizons else f" ({', '.join(map(str, horizons))} unless --horizon is given)"
+        raise InputError(
+            f"{series.name}: horizon is {wrong[0]}{default}; allowed: 1 to {shortest - 2}, as the shortest stretch has "
+            f"{shortest} time points"
+        )
+    return horizons
 
 
 def _lookback(split: TimeSplit, settings: ForecastConfig) -> int:
@@ -285,7 +314,8 @@ def _forecast_figures(errors: dict[int, Errors]) -> Figures:
 def _anomaly_figures(scores: NDArray[np.float64], planted: Planted) -> Figures:
     found = detection(scores, planted.kind)
     kinds = {name.replace("_", " "): area for name, area in found.by_kind.items()}
-    return {"AUC": found.auc, "AUC low": found.ci95[0], "AUC high": found.ci95[1], **kinds}
+    windows = {"windows": float(len(scores))}
+    return {**windows, "AUC": found.auc, "AUC low": found.ci95[0], "AUC high": found.ci95[1], **kinds}
 
 
 def _spread(n: int, most: int) -> NDArray[np.int64]:

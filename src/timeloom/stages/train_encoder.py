@@ -71,6 +71,8 @@ def build(encoder: str, overrides: Iterable[str] = (), seed: int = 0) -> Encoder
         InputError: an unknown encoder or key, a wrong type, or a number that is too small.
     """
     settings = merge_all(map(parse_override, overrides))
+    own = settings.pop(encoder, {})  # `ts2vec.steps=50`, as benchmarks have it, is as good as `steps=50`
+    settings |= own if isinstance(own, dict) else {encoder: own}
     return EncoderConfig.parse({"encoder": encoder, "seed": seed, "settings": settings})
 
 
@@ -156,7 +158,8 @@ def facts(run: Path) -> dict[str, str]:
     record = read_json(run / RECORD)
     try:
         data, config = record["data"], record["encoder"]
-        settings = ", ".join(f"{name} {value}" for name, value in config["settings"].items()) or "the encoder's own"
+        made = EncoderConfig.parse(config).make().settings
+        settings = ", ".join(f"{name} {value}" for name, value in made.items() if name != "seed")
         versions = {"timeloom": record["timeloom"], **record["versions"]}
         return {
             "data": f"{data['name']}, {record['n_train']} training series, fingerprint {data['fingerprint']}",

@@ -55,20 +55,19 @@ def window_errors(
         split: the stretches.
         horizons: steps ahead.
         lookback: length of a window.
-        progress: told when heads are fitted, chosen, and judged.
+        progress: told how many windows are read, and when heads are chosen and judged.
 
     Raises:
         InputError: a stretch that is too short for the window or a horizon.
     """
-    heads = fit_heads(embed, values, split, horizons, lookback=lookback)
-    progress("linear head", 1, 3, "fitted")
+    heads = fit_heads(embed, values, split, horizons, lookback=lookback, progress=progress)
     chosen = {}
     for horizon, found in _losses(embed, values, split.valid, heads, lookback, MOST_VALID).items():
         best = int(np.argmin([errors.mse**0.5 + errors.mae for errors in found]))
         chosen[horizon] = [heads[horizon][best]]
-    progress("linear head", 2, 3, "chosen")
+    progress("choose linear head", len(chosen), len(chosen))
     judged = _losses(embed, values, split.test, chosen, lookback, None)
-    progress("linear head", 3, 3, "judged")
+    progress("forecast", len(judged), len(judged))
     return {horizon: found[0] for horizon, found in judged.items()}
 
 
@@ -80,6 +79,7 @@ def fit_heads(
     *,
     lookback: int,
     penalties: Sequence[float] = PENALTIES,
+    progress: Progress = silent,
 ) -> dict[int, list[Head]]:
     """Ridge regression on the training stretch: for each horizon a head a penalty.
 
@@ -97,13 +97,18 @@ def fit_heads(
     heads: dict[int, list[Head]] = {}
     squares = products = None
     start = lookback - 1
+    done, total = 0, len(range(start, len(train) - min(horizons), step)) * train.shape[1]
     # the windows that have 720 values after them are the first of those that have 336, and so on
     for horizon in sorted(horizons, reverse=True):
         ends = np.arange(start, len(train) - horizon, step)
         for inputs, targets in _cases(embed, train, ends, lookback, horizon):
-            square, product = inputs.T @ inputs, inputs.T @ targets
-            squares = square.astype(np.float64) if squares is None else squares + square
-            products = product.astype(np.float64) if products is None else products[:, :horizon] + product
+            # in float32 the rounding of these sums is larger than the smallest penalty
+            exact = inputs.astype(np.float64)
+            square, product = exact.T @ exact, exact.T @ targets
+            squares = square if squares is None else squares + square
+            products = product if products is None else products[:, :horizon] + product
+            done += len(inputs)
+            progress("fit linear head", min(done, total), total)
         start = int(ends[-1]) + step if len(ends) else start
         assert squares is not None
         assert products is not None
