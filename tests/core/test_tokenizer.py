@@ -167,6 +167,15 @@ def test_auto_width_is_a_cell_for_eight_points_and_for_sixteen_where_series_are_
     assert TokenizerConfig().resolve(spec(length=length)).width == expected
 
 
+@pytest.mark.parametrize(
+    ("n_train", "length", "given", "expected"),
+    [(100, 159, "auto", 128), (106, 159, "auto", 512), (500, 32, "auto", 512), (1, 8, "auto", 128), (9000, 80, 64, 64)],
+)
+def test_many_latents_get_more_codes(n_train: int, length: int, given: int | str, expected: int) -> None:
+    config = TokenizerConfig.parse({"quantizer": {"codebook_size": given}})
+    assert config.resolve(spec(length=length, n_train=n_train)).quantizer.codebook_size == expected
+
+
 def test_a_width_below_one_cell_is_refused() -> None:
     with pytest.raises(InputError, match=r"tokenizer\.width = 0: at least 1 cell"):
         TokenizerConfig(width=0).resolve(spec())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from einops import rearrange
@@ -19,11 +19,15 @@ from timeloom.config import Frozen
 logger.disable("vector_quantize_pytorch")
 
 
+# codes for few latents and for many
+FEW, MANY, MANY_FROM = 128, 512, 2000
+
+
 class QuantizerConfig(Frozen):
     """A codebook of K codes for each residual level.
 
     Attributes:
-        codebook_size: K.
+        codebook_size: K; `auto` is 512, or 128 where the training series have fewer than 2000 cells in all.
         codebook_dim: width of a code.
         levels: residual depth; level q quantizes what levels 0..q-1 left over.
         codebook: `ema` (running mean of the vectors that chose a code) or `gradient` (trained by the `codebook` term).
@@ -32,12 +36,17 @@ class QuantizerConfig(Frozen):
             the batch; 0 is off.
     """
 
-    codebook_size: int = Field(default=128, ge=2)
+    codebook_size: Literal["auto"] | Annotated[int, Field(ge=2)] = "auto"
     codebook_dim: int = Field(default=32, ge=1)
     levels: int = Field(default=1, ge=1, le=16)
     codebook: Literal["ema", "gradient"] = "ema"
     decay: float = Field(default=0.9, gt=0, lt=1)
     revive_below: float = Field(default=0.1, ge=0)
+
+    def resolve(self, n_latents: int) -> QuantizerConfig:
+        """Fill in `auto` for that many latents in all training series."""
+        size = self.codebook_size if self.codebook_size != "auto" else FEW if n_latents < MANY_FROM else MANY
+        return self.model_copy(update={"codebook_size": size})
 
 
 @dataclass(frozen=True)
@@ -78,6 +87,7 @@ class Quantizer(nn.Module):
 
     def __init__(self, config: QuantizerConfig) -> None:
         super().__init__()
+        assert isinstance(config.codebook_size, int), "resolve the config first"
         self.codebook_size, self.trained = config.codebook_size, config.codebook == "gradient"
         self.levels: Any = nn.ModuleList(
             VectorQuantize(

@@ -89,7 +89,8 @@ class TokenizerConfig(Frozen):
         width = self.width if self.width != "auto" else min(max(spec.length // 8, 4), max(32, spec.length // 16), 64)
         if width < 1:
             raise InputError(f"tokenizer.width = {width}: at least 1 cell")
-        return self.model_copy(update={"front": front, "width": width})
+        quantizer = self.quantizer.resolve(spec.n_train * width)
+        return self.model_copy(update={"front": front, "width": width, "quantizer": quantizer})
 
     def term_weights(self) -> dict[str, float]:
         """The weight of every term that this configuration produces, by name."""
@@ -180,7 +181,7 @@ class Tokenizer(nn.Module):
         self.layout = TokenLayout(
             grids=tuple(grid.cells for grid in grids),
             levels=self.config.quantizer.levels,
-            codebook_size=self.config.quantizer.codebook_size,
+            codebook_size=grids[0].quantizer.codebook_size,
         )
         self.ssl_head: Head | None = None
         self.register_buffer("mean", torch.tensor(spec.mean, dtype=torch.float64)[:, None], persistent=False)
