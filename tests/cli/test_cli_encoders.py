@@ -25,8 +25,9 @@ def test_train_encode_and_info(timeloom, wave_file: Path, tmp_path: Path) -> Non
     np.savez(tmp_path / "unsplit.npz", X=X, y=y)
     assert timeloom("encode", run, tmp_path / "unsplit.npz", "--out", out).code == 0
     with np.load(out) as found:
-        assert sorted(found) == ["X_train", "y_train"]
-        assert found["y_train"].tolist() == y.tolist()
+        rows = [found["rows_train"], found["rows_test"]]
+        assert sorted(np.concatenate(rows).tolist()) == list(range(len(y)))
+        assert [found["y_train"].tolist(), found["y_test"].tolist()] == [y[of].tolist() for of in rows]
     known = timeloom("info", run)
     assert known.code == 0
     for fact in ("waves", "ts2vec", "depth 2", "batch_size", "32 time points", "torch"):

@@ -31,8 +31,7 @@ def encode(
     from timeloom.stages import encode as stage
 
     model = stage.load_any(run)
-    # not split: the rows of a file without a test split stay in its order
-    arrays = stage.run(model, load_data(data, window, split=False), kind, out, progress=RichProgress())
+    arrays = stage.run(model, load_data(data, window), kind, out, progress=RichProgress())
     shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
     print(f"{out}: {shapes}")
 

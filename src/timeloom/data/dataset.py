@@ -33,6 +33,7 @@ class Dataset:
         y_test: Labels (m,), or None.
         notes: Sentences about what was decided on reading.
         ordered: The series are overlapping windows of one long series, in order of time.
+        rows: Where the training and the test series stood before they were parted, (n,) and (m,); None if they came so.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Dataset:
     y_test: np.ndarray | None
     notes: tuple[str, ...] = ()
     ordered: bool = False
+    rows: tuple[np.ndarray, np.ndarray] | None = None
 
     @property
     def n_channels(self) -> int:
@@ -96,6 +98,7 @@ class Dataset:
             X_test=self.X_train[held],
             y_test=None if self.y_train is None else self.y_train[held],
             notes=(*self.notes, note),
+            rows=(kept, held),
         )
 
 

@@ -107,12 +107,13 @@ def load_any(run: Path) -> Tokenizer | AnyEncoder:
 def run(
     model: Tokenizer | AnyEncoder, data: Dataset, kind: str | None, out: Path, *, progress: Progress = silent
 ) -> dict[str, NDArray]:
-    """Encode the splits that the data have and write them, with their labels, under the names that data sets have.
+    """Encode every split of the data and write them, with their labels, under the names that data sets have.
 
     Without a kind a tokenizer gives `pooled`, an encoder `series`: a vector for each series.
 
     Returns:
-        What was written: `X_train`, and `y_train`, `X_test`, `y_test` where the data have them.
+        What was written: `X_train`, and `y_train`, `X_test`, `y_test` where the data have them; `rows_train` and
+        `rows_test`, places in the file, where it had no test split.
 
     Raises:
         InputError: `out` is no .npz, or the model cannot take the data.
@@ -126,6 +127,8 @@ def run(
             arrays[f"X_{split}"] = _encoded(model, X, kind, progress)
         if y is not None:
             arrays[f"y_{split}"] = y
+        if data.rows is not None:
+            arrays[f"rows_{split}"] = data.rows[split == "test"]
     with atomic_file(out) as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
     return arrays
