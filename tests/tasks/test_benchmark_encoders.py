@@ -41,12 +41,12 @@ def long_series(n: int = 400) -> LongSeries:
     return LongSeries("made", values.astype(np.float32), hours.astype("datetime64[s]"))
 
 
-def method(name: str, task: str = "classification") -> stage.Method:
+def method(name: str) -> stage.Method:
     if name == "no encoder":
         return stage.Method(name, None)
     encoder = name.partition(",")[0]
     chosen = [text for text in TINY if text.startswith(encoder)]
-    return next(of for of in stage.methods(task, [encoder], chosen) if of.name == name)
+    return next(of for of in stage.methods("classification", [encoder], chosen) if of.name == name)
 
 
 def test_encoders_that_train_have_a_control_and_tasks_a_baseline() -> None:
@@ -152,8 +152,7 @@ def test_timedrl_forecasts_by_a_head_on_its_patches(lookback: int | None) -> Non
     settings = ForecastConfig(horizons=(1, 5), lookback=lookback)
     tiny = [f"timedrl.{of}" for of in ("dims=16", "layers=1", "patch_length=4", "patch_stride=4", "steps=3")]
     compared = stage.methods("forecasting", ["timedrl"], tiny)
-    found, untrained, *_ = stage.run("forecasting", [long_series()], compared, n_seeds=1, forecast=settings)
-    floor, _ = stage.measure("forecasting", long_series(), compared[-1], 0, settings)
+    found, untrained, floor, _ = stage.run("forecasting", [long_series()], compared, n_seeds=1, forecast=settings)
     assert found.figures["mean MSE"] < floor.figures["mean MSE"]
     assert found.figures != untrained.figures
 

@@ -36,7 +36,7 @@ from timeloom.evaluation.tasks.forecasting import (
     persistence_errors,
     time_split,
 )
-from timeloom.evaluation.tasks.window_forecasting import window_errors
+from timeloom.evaluation.tasks.window_forecasting import stride, window_errors
 from timeloom.progress import Progress, silent
 from timeloom.stages.encode import encode_series
 from timeloom.stages.train_encoder import EncoderConfig, fit
@@ -298,7 +298,7 @@ def _windows(values: NDArray[np.float64], length: int) -> NDArray[np.float32]:
     if length > len(values):
         raise InputError(f"lookback is {length}; allowed: at most {len(values)}, the length of the training stretch")
     found = np.lib.stride_tricks.sliding_window_view(values, length, axis=0)
-    step = max(1, -(-found.shape[0] * found.shape[1] // MOST_LEARNED))
+    step = stride(found.shape[0] * found.shape[1], MOST_LEARNED)
     return found[::step].reshape(-1, 1, length).astype(np.float32)
 
 

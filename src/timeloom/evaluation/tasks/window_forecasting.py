@@ -93,7 +93,7 @@ def fit_heads(
         allowed = f"1 to {n - max(horizons) - 1}, as {n} points are for training"
         raise InputError(f"lookback is {lookback}; allowed: {allowed}")
     train = values[split.train]
-    step = _stride(len(train) * train.shape[1], MOST_TRAIN)
+    step = stride(len(train) * train.shape[1], MOST_TRAIN)
     heads: dict[int, list[Head]] = {}
     squares = products = None
     start = lookback - 1
@@ -131,7 +131,7 @@ def _losses(
     if max(heads) > longest:
         raise InputError(f"horizon is {max(heads)}; allowed: 1 to {longest}, as a part has {longest + 2} points")
     known = values[: part.stop]
-    step = 1 if most is None else _stride((part.stop - first) * values.shape[1], most)
+    step = 1 if most is None else stride((part.stop - first) * values.shape[1], most)
     sums = {horizon: np.zeros((len(found), 2)) for horizon, found in heads.items()}
     counts = dict.fromkeys(heads, 0)
     start = first
@@ -165,5 +165,6 @@ def _cases(
         yield inputs, ahead[some].transpose(0, 2, 1).reshape(len(past), horizon).astype(np.float32) - mean
 
 
-def _stride(n: int, most: int) -> int:
+def stride(n: int, most: int) -> int:
+    """Every how many-th of n is taken, so that there are at most `most`."""
     return max(1, -(-n // most))
