@@ -29,10 +29,13 @@ from timeloom import data as datasets
 from timeloom.checkpoint import read_json, write_json
 from timeloom.encoders import TS2Vec
 from timeloom.errors import InputError
+from timeloom.evaluation.tasks.classification import CLASSIFIERS
 from timeloom.progress import RichProgress
 from timeloom.stages import benchmark_encoders as stage
 from timeloom.stages.encoder_tasks import ForecastConfig
 from timeloom.stages.train_encoder import STEPS
+
+COST = "CPU s"  # of one seed: fit, encode, and the task itself
 
 
 def load(task: str, source: str, window: int | None) -> datasets.Dataset | datasets.LongSeries:
@@ -80,18 +83,57 @@ def results(finished: dict[str, Any]) -> list[stage.Result]:
     settings = finished["settings"] or {}
     changed = ", ".join(f"{key} {value}" for key, value in settings.items() if value != 0 or key not in STEPS)
     note = f" ({changed})" if changed else ""
-    return [stage.Result(data, row["method"] + note, finished["seed"], row["figures"]) for row in finished["rows"]]
+    cost = {COST: finished["cpu_seconds"]}
+    return [
+        stage.Result(data, row["method"] + note, finished["seed"], row["figures"] | cost) for row in finished["rows"]
+    ]
 
 
 def tables(work: Path) -> str:
-    """Everything that is finished below `work`, a Markdown table a task."""
+    """Everything that is finished below `work`, in Markdown: a table a task; three of classification, for all sets."""
     parts = []
     for task in stage.TASKS:
         found = [read_json(path) for path in sorted((work / task).rglob("*.json"))]
-        if found:
-            rows = [result for finished in found for result in results(finished)]
+        rows = [result for finished in found for result in results(finished)]
+        if task == "classification" and rows:
+            parts.append(f"{task}, means over the sets that all have\n\n{over_sets(rows)}")
+            parts += [f"{task}, accuracy of {name}\n\n{by_set(rows, name)}" for name in CLASSIFIERS]
+        elif rows:
             parts.append(f"{task}\n\n{stage.table(rows, markdown=True)}")
     return "\n\n".join(parts)
+
+
+def over_sets(results: list[stage.Result]) -> str:
+    """A line a method: means, over the data sets on which all methods have been measured, of those over the seeds."""
+    rows = stage.summary(results)
+    measured: dict[str, set[str]] = {}
+    for row in rows:
+        measured.setdefault(row.method, set()).add(row.data)
+    sets, names = set.intersection(*measured.values()), list(rows[0].figures)
+    lines = [["method", "sets", *names]]
+    for method in measured:
+        of = [row.figures for row in rows if row.method == method and row.data in sets]
+        means = {name: statistics.fmean(figures[name][0] for figures in of) for name in names} if of else {}
+        cells = [f"{mean:.1f}" if name == COST else f"{mean:.3f}" for name, mean in means.items()]
+        lines.append([method, str(len(of)), *cells])
+    return markdown(lines)
+
+
+def by_set(results: list[stage.Result], figure: str) -> str:
+    """A line a data set, a column a method: the mean of one figure over the seeds."""
+    means = {(row.data, row.method): row.figures[figure][0] for row in stage.summary(results)}
+    names = list(dict.fromkeys(method for _, method in means))
+    lines = [["data", *names]]
+    for data in dict.fromkeys(data for data, _ in means):
+        cells = [f"{means[data, name]:.3f}" if (data, name) in means else "" for name in names]
+        lines.append([data, *cells])
+    return markdown(lines)
+
+
+def markdown(lines: list[list[str]]) -> str:
+    """A Markdown table of a header and rows."""
+    lines = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def speed(source: str, steps: int, rounds: int) -> dict[str, float]:

@@ -83,7 +83,7 @@ def test_benchmarks_print_a_table_or_json_and_write_every_seed(timeloom, wave_fi
 @pytest.mark.parametrize(
     ("task", "options", "wanted"),
     [
-        ("forecasting", ("--horizon", 4, "--univariate"), ["ts2vec", "persistence", "raw windows"]),
+        ("forecasting", ("--horizon", "2,4", "--univariate"), ["ts2vec", "persistence", "raw windows"]),
         ("anomaly", ("--window", 16, "--no-control"), ["ts2vec, nearest", "ts2vec, hidden", "moving z", "raw windows"]),
     ],
 )
@@ -93,7 +93,10 @@ def test_long_series_are_forecast_or_searched_for_faults(timeloom, tmp_path: Pat
     common = ("benchmark-encoders", "--task", task, "--data", tmp_path / "long.npz", "--encoders", "ts2vec", *tiny)
     done = timeloom(*common, *options, "--seeds", 1, "--json")
     assert done.code == 0, done.err
-    methods = [result["method"] for result in json.loads(done.out)["results"]]
+    results = json.loads(done.out)["results"]
+    methods = [result["method"] for result in results]
+    if task == "forecasting":
+        assert {"2 MSE", "4 MSE", "mean MSE"} <= set(results[0]["figures"])
     assert [name for name in methods if name != "ts2vec, untrained"] == wanted
 
 
@@ -104,6 +107,7 @@ def test_long_series_are_forecast_or_searched_for_faults(timeloom, tmp_path: Pat
         (("--task", "forecasting", "--encoders", "rocket"), ["'rocket'", "ts2vec", "forecasting"]),
         (("--task", "anomaly", "--encoders", "rocket", "--set", "n_kernels=3"), ["--set", "ENCODER.KEY=VALUE"]),
         (("--task", "forecasting", "--encoders", "ts2vec"), ["waves.npz", "values"]),
+        (("--task", "forecasting", "--encoders", "ts2vec", "--horizon", "2,x"), ["horizons = 'x'", "integer"]),
         (("--task", "anomaly", "--encoders", "rocket", "--univariate"), ["--univariate", "of forecasting"]),
     ],
 )

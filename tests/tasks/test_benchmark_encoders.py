@@ -197,6 +197,7 @@ def test_univariate_is_the_last_column_alone() -> None:
     floors = stage.measure("forecasting", series, method("no encoder"), 0, settings)
     wanted_floors = stage.measure("forecasting", alone, method("no encoder"), 0, ForecastConfig(horizons=(3,)))
     assert [of.figures for of in floors] == [of.figures for of in wanted_floors]
+    assert list(floors[0].figures) == ["3 MSE", "3 MAE"]
     plain = ForecastConfig(horizons=(3,), univariate=True, calendar=False, padding=20)
     timed = plain.model_copy(update={"calendar": True})
     found, wanted, other = (

@@ -50,7 +50,8 @@ def benchmark_encoders(
     seeds: Annotated[int, typer.Option("--seeds", help="trainings of each encoder")] = 3,
     control: Annotated[bool, typer.Option("--control/--no-control", help="with each encoder untrained")] = True,
     horizon: Annotated[
-        list[int] | None, typer.Option("--horizon", help="of forecasts; the published five unless given; repeatable")
+        list[str] | None,
+        typer.Option("--horizon", help="steps ahead to forecast, such as 24,48; the published five unless given"),
     ] = None,
     univariate: Annotated[bool, typer.Option("--univariate", help="forecast the last column alone")] = False,
     out: Annotated[
@@ -72,7 +73,7 @@ def benchmark_encoders(
     compared = stage.methods(task, listed(encoders) or [], overrides or (), control)
     if task != "forecasting" and (horizon or univariate):
         raise InputError(f"{'--horizon' if horizon else '--univariate'}: is of forecasting, the task is {task}")
-    forecast = ForecastConfig.parse({"horizons": horizon, "univariate": univariate})
+    forecast = ForecastConfig.parse({"horizons": listed(horizon), "univariate": univariate})
     sources = [load_long(name) if task == "forecasting" else load_data(name, window) for name in data]
 
     def written(found: list[stage.Result]) -> dict[str, Any]:

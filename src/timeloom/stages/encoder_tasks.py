@@ -306,8 +306,9 @@ def _forecast_figures(errors: dict[int, Errors]) -> Figures:
     figures: Figures = {}
     for horizon, found in errors.items():
         figures |= {f"{horizon} MSE": found.mse, f"{horizon} MAE": found.mae}
-    figures["mean MSE"] = float(np.mean([found.mse for found in errors.values()]))
-    figures["mean MAE"] = float(np.mean([found.mae for found in errors.values()]))
+    if len(errors) > 1:
+        figures["mean MSE"] = float(np.mean([found.mse for found in errors.values()]))
+        figures["mean MAE"] = float(np.mean([found.mae for found in errors.values()]))
     return figures
 
 
