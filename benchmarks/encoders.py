@@ -81,7 +81,7 @@ def results(finished: dict[str, Any]) -> list[stage.Result]:
     """The rows of a file in the work folder; settings other than the encoder's own are named."""
     data = " ".join(part for part in (finished["data"], finished["variant"]) if part)
     settings = finished["settings"] or {}
-    changed = ", ".join(f"{key} {value}" for key, value in settings.items() if value != 0 or key not in STEPS)
+    changed = ", ".join(f"{key} {value}" for key, value in settings.items() if value != 0 or key != STEPS)
     note = f" ({changed})" if changed else ""
     cost = {COST: finished["cpu_seconds"]}
     return [

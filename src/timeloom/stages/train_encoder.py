@@ -24,8 +24,8 @@ from timeloom.stages.train import RECORD, STAGES
 
 FOLDER = "encoder"
 # what says how long an encoder trains; 0 leaves it as it was drawn
-STEPS = ("steps", "iterations", "epochs")
-MAY_BE_ZERO = {"seed", *STEPS}
+STEPS = "steps"
+MAY_BE_ZERO = {"seed", STEPS}
 
 
 class EncoderConfig(Frozen):
@@ -60,8 +60,9 @@ class EncoderConfig(Frozen):
 
     def untrained(self) -> EncoderConfig | None:
         """The control: the same encoder with no step of training; None for an encoder that does not train."""
-        steps = next((name for name in STEPS if name in inspect.signature(ENCODERS[self.encoder]).parameters), None)
-        return None if steps is None else self.model_copy(update={"settings": {**self.settings, steps: 0}})
+        if STEPS not in inspect.signature(ENCODERS[self.encoder]).parameters:
+            return None
+        return self.model_copy(update={"settings": {**self.settings, STEPS: 0}})
 
 
 def build(encoder: str, overrides: Iterable[str] = (), seed: int = 0) -> EncoderConfig:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from timeloom.progress import Progress, silent
 from timeloom.stages import choose_decoding, train_tokenizer
 from timeloom.threads import cpu_threads
 from timeloom.tokenizer.tokenizer import Tokenizer, TokenLayout
-from timeloom.training import Batch, Judging, OptimConfig, TrainerConfig, fit
+from timeloom.training import Batch, FitResult, Judging, OptimConfig, TrainerConfig, fit
 
 FOLDER = "prior"
 # warped series in all, however few there are to be warped
@@ -167,28 +167,9 @@ def run(
     task = PriorTask(config, tokenizer.layout, n_classes, tokenizer.fingerprint, tokenizer.codes)
 
     everything = {"tokens": tokens, "labels": labels}
-    record: dict[str, float | str] = {"steps": training.steps}
-    common = {"seed": seed, "resume": resume, "progress": progress}
-    if training.holdout:
-        part, unseen = train_tokenizer.hold_out(everything, data.y_train, training.holdout, seed, training.holdout_most)
-        judging = Judging(unseen, training.judge_every, training.judge_repeats, training.patience)
-        refit = n < training.refit_below
-        first = training.model_copy(update={"steps": -(-training.steps // 2)}) if refit else training
-        result = fit("prior", task, part, first, trainer, out, judging=judging, **common)  # type: ignore[arg-type]
-        assert result.best_step is not None
-        assert result.best_loss is not None
-        record |= {"best_step": result.best_step, "held_out_nll": result.best_loss}
-        lengths, states = [result.best_step], [result.state]
-        if refit:
-            lengths = refit_lengths(training, result.best_step)
-            again = training.model_copy(update={"steps": lengths[-1]})
-            snapshots = tuple(lengths)
-            result = fit("prior-refit", task, everything, again, trainer, out, snapshots=snapshots, **common)  # type: ignore[arg-type]
-            states = list(result.snapshots)
-    else:
-        result = fit("prior", task, everything, training, trainer, out, **common)  # type: ignore[arg-type]
-        lengths, states = [training.steps], [result.state]
-    priors, chosen = [_built(task, state) for state in states], 0
+    trained = _train(task, everything, data, training, trainer, out, seed=seed, resume=resume, progress=progress)
+    priors, chosen = [_built(task, state) for state in trained.states], 0
+    record: dict[str, float | str] = {"steps": training.steps, **trained.record}
     if training.choose_decoding:
         filled = fill_missing(data.X_train)[0]
         with cpu_threads(trainer.threads):
@@ -198,9 +179,51 @@ def run(
         chosen = len(priors) - 1 - choice.place
         priors[chosen].decoding = choice.decoding
         record |= {**choice.decoding.model_dump(), "decoding_distance": choice.distance}
-    record["trained_steps"] = lengths[chosen]
     priors[chosen].save_pretrained(out / FOLDER)
-    return {"seconds": time.perf_counter() - start, **record}
+    return {"seconds": time.perf_counter() - start, **record, "trained_steps": trained.lengths[chosen]}
+
+
+class _Trained(NamedTuple):
+    """Weights after some numbers of steps, ascending, and what the held-out series said."""
+
+    lengths: list[int]
+    states: list[dict[str, Tensor]]
+    record: dict[str, float | str]
+
+
+def _train(
+    task: PriorTask,
+    tokens: dict[str, Tensor],
+    data: Dataset,
+    training: PriorTraining,
+    trainer: TrainerConfig,
+    out: Path,
+    *,
+    seed: int,
+    resume: bool,
+    progress: Progress,
+) -> _Trained:
+    """Train to the best step on held-out series; small data sets once more on all series, for several lengths."""
+
+    def fitted(name: str, part: dict[str, Tensor], config: PriorTraining, **how: Any) -> FitResult:
+        return fit(name, task, part, config, trainer, out, seed=seed, resume=resume, progress=progress, **how)
+
+    if not training.holdout:
+        return _Trained([training.steps], [fitted("prior", tokens, training).state], {})
+    part, unseen = train_tokenizer.hold_out(tokens, data.y_train, training.holdout, seed, training.holdout_most)
+    judging = Judging(unseen, training.judge_every, training.judge_repeats, training.patience)
+    refit = len(data.X_train) < training.refit_below
+    first = training.model_copy(update={"steps": -(-training.steps // 2)}) if refit else training
+    found = fitted("prior", part, first, judging=judging)
+    assert found.best_step is not None
+    assert found.best_loss is not None
+    record: dict[str, float | str] = {"best_step": found.best_step, "held_out_nll": found.best_loss}
+    if not refit:
+        return _Trained([found.best_step], [found.state], record)
+    lengths = refit_lengths(training, found.best_step)
+    again = training.model_copy(update={"steps": lengths[-1]})
+    refitted = fitted("prior-refit", tokens, again, snapshots=tuple(lengths))
+    return _Trained(lengths, list(refitted.snapshots), record)
 
 
 def refit_lengths(training: PriorTraining, best_step: int) -> list[int]:
