@@ -287,6 +287,21 @@ def test_a_small_set_is_trained_again_on_all_its_series(tmp_path: Path) -> None:
     assert results[40][1] != results[41][1]
 
 
+def test_a_prior_whose_held_out_loss_turns_early_is_trained_again_whatever_the_size_of_the_set(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).standard_normal((30, 1, 32)).astype(np.float32)
+    config, data = smoke(*FAST[:1]), Dataset("noise", noise, None, None, None)
+    train_tokenizer.run(data, config.tokenizer, config.tokenizer_training, config.trainer, tmp_path)
+    half = 20
+    for rate, early in ((1e-4, False), (0.05, True)):  # the one learns a little to the end, the other noise by heart
+        changes = {"steps": 2 * half, "judge_every": 4, "refit_below": 0, "lr": rate, "matrix_lr": rate, "average": 0.0}
+        training = config.prior_training.model_copy(update=changes)
+        common = (data, config.prior, training, config.trainer, config.sampling, tmp_path)
+        told: list[str] = []
+        record = train_prior.run(*common, progress=lambda *report, to=told: to.append(report[0]))
+        assert (int(record["best_step"]) < half) == early
+        assert ("prior-refit" in told) == early
+
+
 def test_the_prior_refuses_a_tokenizer_of_other_data(run_folder: Path) -> None:
     other, config = sines(seed=1), smoke()
     with pytest.raises(InputError) as error:

@@ -40,11 +40,12 @@ class PriorTraining(OptimConfig):
         judge_every: steps between two looks at the held-out loss.
         judge_repeats: mask draws in each look.
         patience: looks without a better held-out loss after which training stops.
-        refit_below: data sets smaller than this are trained a second time on all their series; the first time for at
-            most half of `steps`, the second for at most two thirds.
-        refit_factors: how often the number of steps that the held-out loss found: samples of small sets get better for
-            longer than that loss does, until they are copies. The longest is taken whose samples do not copy, as found
-            while decoding is chosen; without that, the one nearest to 1.
+        refit_below: data sets smaller than this are trained a second time on all their series, for at most two thirds
+            of `steps`, and the first time for at most half of them. So are larger ones where the held-out loss turned
+            before half of `steps`: noise in the series may overfit long before their patterns are learned.
+        refit_factors: how often the number of steps that the held-out loss found: samples get better for longer than
+            that loss does, until they are copies. The longest is taken whose samples do not copy, as found while
+            decoding is chosen; without that, the one nearest to 1.
         warp: strength of the random time warps of half of the series; `auto` is 0.05 below 1000 series, else 0.
         choose_decoding: try several ways of decoding on the trained prior and keep the best for this run.
     """
@@ -203,7 +204,7 @@ def _train(
     resume: bool,
     progress: Progress,
 ) -> _Trained:
-    """Train to the best step on held-out series; small data sets once more on all series, for several lengths."""
+    """Train to the best step on held-out series; where that came early once more on all, for several lengths."""
 
     def fitted(name: str, part: dict[str, Tensor], config: PriorTraining, **how: Any) -> FitResult:
         return fit(name, task, part, config, trainer, out, seed=seed, resume=resume, progress=progress, **how)
@@ -212,13 +213,13 @@ def _train(
         return _Trained([training.steps], [fitted("prior", tokens, training).state], {})
     part, unseen = train_tokenizer.hold_out(tokens, data.y_train, training.holdout, seed, training.holdout_most)
     judging = Judging(unseen, training.judge_every, training.judge_repeats, training.patience)
-    refit = len(data.X_train) < training.refit_below
-    first = training.model_copy(update={"steps": -(-training.steps // 2)}) if refit else training
+    small, half = len(data.X_train) < training.refit_below, -(-training.steps // 2)
+    first = training.model_copy(update={"steps": half}) if small else training
     found = fitted("prior", part, first, judging=judging)
     assert found.best_step is not None
     assert found.best_loss is not None
     record: dict[str, float | str] = {"best_step": found.best_step, "held_out_nll": found.best_loss}
-    if not refit:
+    if not small and found.best_step >= half:
         return _Trained([found.best_step], [found.state], record)
     lengths = refit_lengths(training, found.best_step)
     again = training.model_copy(update={"steps": lengths[-1]})
