@@ -62,7 +62,7 @@ class TokenizerTraining(OptimConfig):
     holdout: float = Field(default=0.2, ge=0, lt=1)
     holdout_most: int = Field(default=200, ge=1)
     judge_every: int = Field(default=50, ge=1)
-    patience: int = Field(default=6, ge=1)
+    patience: int = Field(default=15, ge=1)
     refit_below: int = Field(default=300, ge=0)
     warp: Warp = "auto"
     texture_steps: int = Field(default=400, ge=0)
