@@ -116,7 +116,7 @@ def over_sets(results: list[stage.Result]) -> str:
         means = {name: statistics.fmean(figures[name][0] for figures in of) for name in names} if of else {}
         cells = [f"{mean:.1f}" if name == COST else f"{mean:.3f}" for name, mean in means.items()]
         lines.append([method, str(len(of)), *cells])
-    return markdown(lines)
+    return stage.as_markdown(lines)
 
 
 def by_set(results: list[stage.Result], figure: str) -> str:
@@ -127,13 +127,7 @@ def by_set(results: list[stage.Result], figure: str) -> str:
     for data in dict.fromkeys(data for data, _ in means):
         cells = [f"{means[data, name]:.3f}" if (data, name) in means else "" for name in names]
         lines.append([data, *cells])
-    return markdown(lines)
-
-
-def markdown(lines: list[list[str]]) -> str:
-    """A Markdown table of a header and rows."""
-    lines = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return stage.as_markdown(lines)
 
 
 def speed(source: str, steps: int, rounds: int) -> dict[str, float]:

@@ -177,12 +177,17 @@ def table(results: Sequence[Result], *, markdown: bool = False) -> str:
         cells = [_cell(*row.figures[name], row.n_seeds) if name in row.figures else "" for name in names]
         lines.append([row.data, row.method, str(row.n_seeds), *cells])
     if markdown:
-        lines.insert(1, ["---"] * len(lines[0]))
-        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        return as_markdown(lines)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
     )
+
+
+def as_markdown(lines: Sequence[Sequence[str]]) -> str:
+    """A Markdown table of a header and rows."""
+    ruled = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in ruled)
 
 
 def _cell(mean: float, deviation: float, n_seeds: int) -> str:
