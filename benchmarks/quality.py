@@ -187,7 +187,7 @@ def main() -> None:
         work = args.work or Path(scratch)
         for name in args.data:
             data = datasets.load(name).with_test_split()
-            cache = EncoderCache()
+            cache = EncoderCache(work / "encoders")  # those of the real series serve seeds of later calls, too
             results = []
             for seed in args.seeds:
                 config = run_config.build(args.preset, overrides=args.overrides, seed=seed)
