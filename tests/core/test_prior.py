@@ -14,6 +14,7 @@ from timeloom.errors import InputError
 from timeloom.prior.decoding import Decoding, SamplingConfig
 from timeloom.prior.masking import mask_tokens, passes
 from timeloom.prior.prior import Prior, PriorConfig
+from timeloom.prior.transformer import OWN_HALF, own_share
 from timeloom.tokenizer.tokenizer import TokenLayout
 
 LAYOUT = TokenLayout(grids=(3, 5), levels=2, codebook_size=6)
@@ -251,7 +252,9 @@ def test_what_is_learned_of_a_code_is_shared_with_its_neighbour() -> None:
         inner.head_map.normal_(generator=torch.Generator().manual_seed(2))
     hidden = torch.randn(3, 64, generator=torch.Generator().manual_seed(3))
     logits = inner.head(hidden, 0)
-    assert torch.allclose(logits, hidden @ (codes[0, 0] @ inner.head_map[0, 0]).T, atol=1e-5)
+    shared = inner.features(codes[0, 0])
+    assert torch.equal(shared[:, :4], codes[0, 0])
+    assert torch.allclose(logits, hidden @ (shared @ inner.head_map[0, 0]).T, atol=1e-5)
     assert torch.equal(logits[:, 0], logits[:, 1])
     assert not torch.allclose(logits[:, 0], logits[:, 2])
     labels, drawn = torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.long)
@@ -260,10 +263,40 @@ def test_what_is_learned_of_a_code_is_shared_with_its_neighbour() -> None:
     assert all(not torch.allclose(states[0], other) for other in states[2:])  # the mask, 6, among them
 
 
+@pytest.mark.parametrize(("tokens_per_code", "share"), [(1e-3, 0.0), (OWN_HALF, 0.5), (3 * OWN_HALF, 0.9), (1e9, 1.0)])
+def test_the_more_tokens_a_code_has_the_more_its_own_rows_count(tokens_per_code: float, share: float) -> None:
+    assert own_share(tokens_per_code) == pytest.approx(share, abs=1e-9)
+
+
+def test_without_own_rows_equal_codes_are_one_token_and_the_mask_is_still_another() -> None:
+    codes = torch.randn(1, 1, 6, 4, generator=torch.Generator().manual_seed(0))
+    codes[..., 1, :] = codes[..., 0, :]
+    hidden = torch.randn(3, 64, generator=torch.Generator().manual_seed(3))
+    labels, drawn = torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.long)
+    for own, alike in ((0.0, True), (0.1, False)):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            inner = Prior(PriorConfig(), FLAT, 0, "f00d", codes, own).eval().transformer
+        with torch.no_grad():
+            inner.embed.weight.mul_(50)
+            inner.head_weight.mul_(50)
+        logits = inner.head(hidden, 0)
+        assert torch.allclose(logits[:, 0], logits[:, 1], atol=1e-6) is alike
+        states = [inner(torch.full((1, 5, 1), token), labels, drawn) for token in (0, 1, 6)]
+        assert torch.allclose(states[0], states[1], atol=1e-6) is alike
+        assert not torch.allclose(states[0], states[2], atol=1e-3)
+
+
+def test_tokens_without_code_vectors_keep_their_own_rows() -> None:
+    assert Prior(PriorConfig(), FLAT, 0, "f00d", None, 0.0).transformer.own == 1
+
+
 def test_code_vectors_are_part_of_the_checkpoint(tmp_path: Path) -> None:
     codes = torch.randn(2, 2, 6, 4, generator=torch.Generator().manual_seed(0))
-    model = Prior(PriorConfig(), LAYOUT, 2, "f00d", codes).eval()
+    model = Prior(PriorConfig(), LAYOUT, 2, "f00d", codes, 0.25).eval()
     model.save_pretrained(tmp_path)
     read = Prior.from_pretrained(tmp_path)
     assert torch.equal(read.transformer.codes, codes)
+    assert read.transformer.own == 0.25
+    assert torch.equal(read.transformer.head(torch.ones(64), 3), model.transformer.head(torch.ones(64), 3))
     assert "transformer.codes" not in dict(read.named_parameters())  # they belong to the tokenizer: never trained

@@ -47,6 +47,7 @@ class Prior(nn.Module):
         n_classes: number of classes, 0 without labels.
         tokenizer: fingerprint of the tokenizer whose tokens it models.
         codes: (grids, levels, K, D) its code vectors, see `TokenTransformer`.
+        own: factor of the tokens' own rows, see `own_share`.
 
     Attributes:
         decoding: what `auto` stands for in the settings of sampling.
@@ -55,11 +56,17 @@ class Prior(nn.Module):
     kind = "prior"
 
     def __init__(
-        self, config: PriorConfig, layout: TokenLayout, n_classes: int, tokenizer: str, codes: Tensor | None = None
+        self,
+        config: PriorConfig,
+        layout: TokenLayout,
+        n_classes: int,
+        tokenizer: str,
+        codes: Tensor | None = None,
+        own: float = 1.0,
     ) -> None:
         super().__init__()
         self.config, self.layout, self.n_classes, self.tokenizer = config, layout, n_classes, tokenizer
-        self.transformer = TokenTransformer(config.transformer, layout, n_classes, codes)
+        self.transformer = TokenTransformer(config.transformer, layout, n_classes, codes, own)
         self.decoding = Decoding()
 
     @property
@@ -180,6 +187,7 @@ class Prior(nn.Module):
             "n_classes": self.n_classes,
             "tokenizer": self.tokenizer,
             "code_shape": list(self.transformer.codes.shape),
+            "own": self.transformer.own,
             "decoding": self.decoding.model_dump(mode="json"),
         }
         save_model(Path(folder), self, card)
@@ -204,7 +212,8 @@ class Prior(nn.Module):
         with rebuilding(Path(folder)):
             layout = TokenLayout(**{**card["layout"], "grids": tuple(card["layout"]["grids"])})
             codes = torch.zeros(card["code_shape"])  # the weights hold their values
-            model = cls(PriorConfig.parse(card["config"]), layout, card["n_classes"], card["tokenizer"], codes)
+            shape = PriorConfig.parse(card["config"])
+            model = cls(shape, layout, card["n_classes"], card["tokenizer"], codes, card["own"])
             model.decoding = Decoding.parse(card["decoding"])
         load_weights(Path(folder), model, card)
         return model.eval()
