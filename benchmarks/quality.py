@@ -3,8 +3,8 @@
     python benchmarks/quality.py --data ECG5000.npz GunPoint.npz --preset small --seeds 0 1 2 --work runs
     python benchmarks/quality.py --table --work runs --published ucr_timevqvae_paper.csv      # what is finished
 
-The training split is learned, max(|test|, 1000) series are sampled in the training split's class proportions and
-measured on the test split, which nothing is tuned on. FID, reconstruction FID, IS and CAS follow the protocol `ucr`,
+The training split is learned, max(|train|, |test|, 1000) series are sampled in the training split's class proportions
+and measured on the test split, which nothing is tuned on. FID, reconstruction FID, IS and CAS follow the protocol `ucr`,
 the other measures the protocol `honest`. The seeds are the generator's; the evaluators have seed 0.
 What is finished in `--work` is not done again, so a run that was cut short goes on.
 """
@@ -51,7 +51,7 @@ def one_seed(
     record = train.run(data, config, folder, resume=not overwrite, overwrite=overwrite, progress=progress)
     tokenizer, prior = sample.load(folder)
     assert data.X_test is not None
-    n, labelled = max(len(data.X_test), 1000), data.y_train is not None
+    n, labelled = max(len(data.X_train), len(data.X_test), 1000), data.y_train is not None
     start = time.perf_counter()
     made = sample.run(tokenizer, prior, n, config.sampling, match_labels=labelled, seed=config.seed, progress=progress)
     sampling_seconds = time.perf_counter() - start
