@@ -59,7 +59,7 @@ def probes(args: argparse.Namespace) -> None:
 def samples(args: argparse.Namespace) -> None:
     """Train the same prior on each of these tokenizers, sample and measure."""
     for name in args.data:
-        data, cache = datasets.load(name).with_test_split(), EncoderCache()
+        data, cache = datasets.load(name).with_test_split(), EncoderCache(args.work / "encoders")
         for variant in args.variants or VARIANTS["samples"]:
             for seed in args.seeds:
                 config = run_config.build(args.preset, [CONFIGS / f"{variant}.yaml"], args.overrides, seed=seed)
