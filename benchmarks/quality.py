@@ -4,8 +4,8 @@
     python benchmarks/quality.py --table --work runs --published ucr_timevqvae_paper.csv      # what is finished
 
 The training split is learned, max(|train|, |test|, 1000) series are sampled in the training split's class proportions
-and measured on the test split, which nothing is tuned on. FID, reconstruction FID, IS and CAS follow the protocol `ucr`,
-the other measures the protocol `honest`. The seeds are the generator's; the evaluators have seed 0.
+and measured on the test split, which nothing is tuned on. FID, reconstruction FID, IS and CAS follow the protocol
+`ucr`, the other measures the protocol `honest`. The seeds are the generator's; the evaluators have seed 0.
 What is finished in `--work` is not done again, so a run that was cut short goes on.
 """
 

@@ -33,6 +33,10 @@ def prior(layout: TokenLayout = LAYOUT, n_classes: int = 2, seed: int = 0, **set
     return made.eval()
 
 
+def with_own_rows(own_rows: float) -> PriorConfig:
+    return PriorConfig.parse({"transformer": {"own_rows": own_rows}})
+
+
 def tokens(layout: TokenLayout = LAYOUT, batch: int = 12, seed: int = 0) -> Tensor:
     shape = (batch, sum(layout.grids), layout.levels)
     return torch.randint(layout.codebook_size, shape, generator=torch.Generator().manual_seed(seed))
@@ -243,7 +247,7 @@ def test_what_is_learned_of_a_code_is_shared_with_its_neighbour() -> None:
     codes[..., 1, :] = codes[..., 0, :]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = Prior(PriorConfig(), FLAT, 0, "f00d", codes).eval()
+        model = Prior(with_own_rows(1), FLAT, 0, "f00d", codes).eval()
     inner = model.transformer
     with torch.no_grad():
         inner.embed.weight[:] = 0
@@ -276,7 +280,7 @@ def test_without_own_rows_equal_codes_are_one_token_and_the_mask_is_still_anothe
     for own, alike in ((0.0, True), (0.1, False)):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            inner = Prior(PriorConfig(), FLAT, 0, "f00d", codes, own).eval().transformer
+            inner = Prior(with_own_rows(own), FLAT, 0, "f00d", codes).eval().transformer
         with torch.no_grad():
             inner.embed.weight.mul_(50)
             inner.head_weight.mul_(50)
@@ -288,15 +292,23 @@ def test_without_own_rows_equal_codes_are_one_token_and_the_mask_is_still_anothe
 
 
 def test_tokens_without_code_vectors_keep_their_own_rows() -> None:
-    assert Prior(PriorConfig(), FLAT, 0, "f00d", None, 0.0).transformer.own == 1
+    assert Prior(with_own_rows(0), FLAT, 0, "f00d").transformer.own_rows == 1
+
+
+def test_own_rows_are_chosen_by_the_tokens_for_each_code_of_a_grid() -> None:
+    n = 10 * OWN_HALF
+    assert LAYOUT.grids == (3, 5)
+    share = own_share(n * 8 / 2 / 6)
+    assert PriorConfig().resolve(n, LAYOUT).transformer.own_rows == pytest.approx(share)
+    assert with_own_rows(0.3).resolve(n, LAYOUT) == with_own_rows(0.3)
 
 
 def test_code_vectors_are_part_of_the_checkpoint(tmp_path: Path) -> None:
     codes = torch.randn(2, 2, 6, 4, generator=torch.Generator().manual_seed(0))
-    model = Prior(PriorConfig(), LAYOUT, 2, "f00d", codes, 0.25).eval()
+    model = Prior(with_own_rows(0.25), LAYOUT, 2, "f00d", codes).eval()
     model.save_pretrained(tmp_path)
     read = Prior.from_pretrained(tmp_path)
     assert torch.equal(read.transformer.codes, codes)
-    assert read.transformer.own == 0.25
+    assert read.transformer.own_rows == 0.25
     assert torch.equal(read.transformer.head(torch.ones(64), 3), model.transformer.head(torch.ones(64), 3))
     assert "transformer.codes" not in dict(read.named_parameters())  # they belong to the tokenizer: never trained

@@ -37,6 +37,11 @@ class PriorConfig(Frozen):
     label_drop: float = Field(default=0.1, ge=0, lt=1)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
 
+    def resolve(self, n_series: int, layout: TokenLayout) -> PriorConfig:
+        """Fill in `auto` for so many training series of that layout."""
+        per_code = n_series * sum(layout.grids) / (len(layout.grids) * layout.codebook_size)
+        return self.model_copy(update={"transformer": self.transformer.resolve(per_code)})
+
 
 class Prior(nn.Module):
     """Bidirectional model of token grids, class-conditional.
@@ -47,7 +52,6 @@ class Prior(nn.Module):
         n_classes: number of classes, 0 without labels.
         tokenizer: fingerprint of the tokenizer whose tokens it models.
         codes: (grids, levels, K, D) its code vectors, see `TokenTransformer`.
-        own: factor of the tokens' own rows, see `own_share`.
 
     Attributes:
         decoding: what `auto` stands for in the settings of sampling.
@@ -56,17 +60,11 @@ class Prior(nn.Module):
     kind = "prior"
 
     def __init__(
-        self,
-        config: PriorConfig,
-        layout: TokenLayout,
-        n_classes: int,
-        tokenizer: str,
-        codes: Tensor | None = None,
-        own: float = 1.0,
+        self, config: PriorConfig, layout: TokenLayout, n_classes: int, tokenizer: str, codes: Tensor | None = None
     ) -> None:
         super().__init__()
         self.config, self.layout, self.n_classes, self.tokenizer = config, layout, n_classes, tokenizer
-        self.transformer = TokenTransformer(config.transformer, layout, n_classes, codes, own)
+        self.transformer = TokenTransformer(config.transformer, layout, n_classes, codes)
         self.decoding = Decoding()
 
     @property
@@ -187,7 +185,6 @@ class Prior(nn.Module):
             "n_classes": self.n_classes,
             "tokenizer": self.tokenizer,
             "code_shape": list(self.transformer.codes.shape),
-            "own": self.transformer.own,
             "decoding": self.decoding.model_dump(mode="json"),
         }
         save_model(Path(folder), self, card)
@@ -212,8 +209,7 @@ class Prior(nn.Module):
         with rebuilding(Path(folder)):
             layout = TokenLayout(**{**card["layout"], "grids": tuple(card["layout"]["grids"])})
             codes = torch.zeros(card["code_shape"])  # the weights hold their values
-            shape = PriorConfig.parse(card["config"])
-            model = cls(shape, layout, card["n_classes"], card["tokenizer"], codes, card["own"])
+            model = cls(PriorConfig.parse(card["config"]), layout, card["n_classes"], card["tokenizer"], codes)
             model.decoding = Decoding.parse(card["decoding"])
         load_weights(Path(folder), model, card)
         return model.eval()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 import torch
 from einops import rearrange
 from pydantic import Field, model_validator
@@ -27,6 +29,8 @@ class TransformerConfig(Frozen):
         heads: attention heads.
         expansion: width of the feed-forward layer, in multiples of `dim`.
         dropout: share of activations dropped in training.
+        own_rows: factor of what a token learns apart from its code vector, in the embedding and in the head; `auto` is
+            `own_share` of the training tokens.
     """
 
     dim: int = Field(default=64, ge=1)
@@ -34,12 +38,17 @@ class TransformerConfig(Frozen):
     heads: int = Field(default=4, ge=1)
     expansion: int = Field(default=2, ge=1)
     dropout: float = Field(default=0.1, ge=0, lt=1)
+    own_rows: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = "auto"
 
     @model_validator(mode="after")
     def _check(self) -> TransformerConfig:
         if self.dim % self.heads:
             raise ValueError(f"dim = {self.dim} is not a multiple of heads = {self.heads}")
         return self
+
+    def resolve(self, tokens_per_code: float) -> TransformerConfig:
+        """Fill in `auto` for so many training tokens for each code."""
+        return self.model_copy(update={"own_rows": own_share(tokens_per_code)}) if self.own_rows == "auto" else self
 
 
 class Block(nn.Module):
@@ -95,23 +104,17 @@ class TokenTransformer(nn.Module):
 
     A token's embedding, and its row of the head, is a linear map of features of the tokenizer's code vector plus a row
     of its own: what is learned of a code is so shared with the codes near to it. Rows of its own are what the prior
-    learns by heart where a code is rare, so they count for as much as `own` says (`own_share`).
+    learns by heart where a code is rare, so they count for as much as `config.own_rows` says.
 
     Args:
-        config: its size.
+        config: its size; with code vectors `own_rows` must be a number.
         layout: grids, levels and codebook size of the tokens.
         n_classes: number of classes, 0 without labels.
         codes: (grids, levels, K, D) code vectors; None, or D of 0, leaves each token its own row alone.
-        own: factor of the tokens' own rows; without effect where there is nothing but them.
     """
 
     def __init__(
-        self,
-        config: TransformerConfig,
-        layout: TokenLayout,
-        n_classes: int,
-        codes: Tensor | None = None,
-        own: float = 1.0,
+        self, config: TransformerConfig, layout: TokenLayout, n_classes: int, codes: Tensor | None = None
     ) -> None:
         super().__init__()
         n_cells, rows = sum(layout.grids), layout.codebook_size + 1
@@ -132,7 +135,8 @@ class TokenTransformer(nn.Module):
             codes = torch.zeros(len(layout.grids), layout.levels, layout.codebook_size, 0)
         self.register_buffer("codes", codes.clone())
         self.codes: Tensor
-        self.own = own if codes.shape[3] else 1.0
+        self.own_rows = config.own_rows if codes.shape[3] else 1.0
+        assert self.own_rows != "auto", "resolve the config first"
         self.features = CodeFeatures(codes.shape[3], N_FEATURES)
         shape = (*codes.shape[:2], self.features.width, config.dim)
         self.embed_map = nn.Parameter(torch.randn(shape) * 0.3 / max(codes.shape[3], 1) ** 0.5)
@@ -154,7 +158,7 @@ class TokenTransformer(nn.Module):
         shared = self.features(self.codes) @ self.embed_map
         table = self.embed.weight.view(*shared.shape[:2], -1, shared.shape[3])
         known, mask = table[:, :, :-1], table[:, :, -1:]  # the mask has no code
-        rows = torch.cat([self.own * known + shared, mask], dim=2).flatten(0, 2)
+        rows = torch.cat([self.own_rows * known + shared, mask], dim=2).flatten(0, 2)
         x = F.embedding(tokens + self.row, rows).sum(dim=2)
         x = x + self.position + (self.class_embed(labels) + self.pass_embed(drawn))[:, None]
         for block in self.blocks:
@@ -165,5 +169,5 @@ class TokenTransformer(nn.Module):
         """Logits (..., K) of hidden states (..., D) for one pass."""
         level, grid = divmod(index, len(self.layout.grids))
         shared = self.features(self.codes[grid, level]) @ self.head_map[grid, level]
-        weight = self.own * self.head_weight[index] + shared
+        weight = self.own_rows * self.head_weight[index] + shared
         return F.linear(hidden, weight, self.head_bias[index])

@@ -18,7 +18,6 @@ from timeloom.data.warping import time_warp
 from timeloom.errors import InputError
 from timeloom.prior.decoding import SamplingConfig
 from timeloom.prior.prior import Prior, PriorConfig
-from timeloom.prior.transformer import own_share
 from timeloom.progress import Progress, silent
 from timeloom.stages import choose_decoding, train_tokenizer
 from timeloom.threads import cpu_threads
@@ -75,7 +74,6 @@ class PriorTask:
     n_classes: int
     tokenizer: str
     codes: Tensor | None = None
-    own: float = 1.0
 
     @property
     def weights(self) -> dict[str, float]:
@@ -84,7 +82,7 @@ class PriorTask:
 
     def build(self) -> Prior:
         """A fresh prior."""
-        return Prior(self.config, self.layout, self.n_classes, self.tokenizer, self.codes, self.own)
+        return Prior(self.config, self.layout, self.n_classes, self.tokenizer, self.codes)
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Masked cross-entropy of a batch of tokens (B, variants, S, levels); in training half of them are variants."""
@@ -167,10 +165,8 @@ def run(
         tokens = with_variants(tokenizer, data.X_train, train_tokenizer.warp_strength(training.warp, n), seed)
     labels = class_indices(tokenizer, data.y_train, n)
     n_classes = len(tokenizer.spec.classes or ())
-    layout = tokenizer.layout
-    per_code = n * sum(layout.grids) / (len(layout.grids) * layout.codebook_size)
-    own = own_share(per_code)
-    task = PriorTask(config, layout, n_classes, tokenizer.fingerprint, tokenizer.codes, own)
+    config = config.resolve(n, tokenizer.layout)
+    task = PriorTask(config, tokenizer.layout, n_classes, tokenizer.fingerprint, tokenizer.codes)
 
     everything = {"tokens": tokens, "labels": labels}
     trained = _train(task, everything, data, training, trainer, out, seed=seed, resume=resume, progress=progress)
