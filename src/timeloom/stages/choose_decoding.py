@@ -88,25 +88,12 @@ def choose(
     rows = np.sort(np.random.default_rng(seed).permutation(len(series))[:MOST_REAL])
     classes = labels.numpy()
     wanted = proportional_labels(classes, N_SAMPLES)
-
-    @functools.lru_cache(maxsize=1)  # the last prior whose copies are counted is the one that is tried, and first so
-    def made(prior: Prior, candidate: Decoding) -> np.ndarray:
-        generator = torch.Generator().manual_seed(seed)
-        settings = config.resolve(candidate)  # what the user wrote stays
-        parts = [
-            tokenizer.decode(prior.sample(part, settings, generator), generator, settings.texture)
-            for part in torch.from_numpy(wanted).split(config.batch_size)
-        ]
-        return torch.cat(parts).numpy()
-
-    def copies(of: np.ndarray) -> float:
-        return copy_share(series[rows], of)
-
     most = most_copies(len(rows))
     own = float(tokenizer.texture_amount)
     free = config.texture == "auto" and own > 0
+    trials = _Trials(tokenizer, config, series[rows], wanted, seed)
     more: list[float | Literal["auto"]] = ["auto", (own + 1) / 2, 1.0] if free and own < 1 else ["auto"]
-    place, texture = _least_copying(priors, more, lambda prior, candidate: copies(made(prior, candidate)) <= most)
+    place, texture = _least_copying(priors, more, lambda prior, candidate: trials.copies(prior, candidate) <= most)
     prior = priors[place]
     guidable = prior.n_classes > 1 and prior.config.label_drop > 0
     candidates = [of.model_copy(update={"texture": texture}) for of in CANDIDATES if guidable or of.guidance_scale == 1]
@@ -117,9 +104,9 @@ def choose(
     def try_all(candidates: Sequence[Decoding]) -> _Tried:
         """The best of these and of those before."""
         for candidate in candidates:
-            samples = made(prior, candidate)
-            tried.append(_Tried(candidate, distance_of(samples), copies(samples)))
-            progress("decoding", len(tried), n_tries, f"distance {tried[-1].distance:.3g}")
+            distance = distance_of(trials.made(prior, candidate))
+            tried.append(_Tried(candidate, distance, trials.copies(prior, candidate)))
+            progress("decoding", len(tried), n_tries, f"distance {distance:.3g}")
         allowed = max(most, 1.5 * min(of.share for of in tried))
         return min((of for of in tried if of.share <= allowed), key=lambda of: of.distance)
 
@@ -127,6 +114,30 @@ def choose(
     best = try_all(candidates)
     best = try_all([best.decoding.model_copy(update={"texture": amount}) for amount in less])
     return Choice(place, best.decoding, best.distance)
+
+
+class _Trials:
+    """Samples of priors, of the same classes and from the same seed, and how many of them copy the drawn series."""
+
+    def __init__(
+        self, tokenizer: Tokenizer, config: SamplingConfig, real: np.ndarray, wanted: np.ndarray, seed: int
+    ) -> None:
+        self.tokenizer, self.config, self.real, self.wanted, self.seed = tokenizer, config, real, wanted, seed
+        # the last prior whose copies are counted is the one that is tried, and first so
+        self.made = functools.lru_cache(maxsize=1)(self._made)
+
+    def _made(self, prior: Prior, candidate: Decoding) -> np.ndarray:
+        generator = torch.Generator().manual_seed(self.seed)
+        settings = self.config.resolve(candidate)  # what the user wrote stays
+        parts = [
+            self.tokenizer.decode(prior.sample(part, settings, generator), generator, settings.texture)
+            for part in torch.from_numpy(self.wanted).split(self.config.batch_size)
+        ]
+        return torch.cat(parts).numpy()
+
+    def copies(self, prior: Prior, candidate: Decoding) -> float:
+        """Share of near copies."""
+        return copy_share(self.real, self.made(prior, candidate))
 
 
 class _Tried(NamedTuple):
