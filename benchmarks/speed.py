@@ -58,7 +58,8 @@ def ours(data: datasets.Dataset, preset: str) -> dict[str, tuple[Work, int]]:
     tokens = tokenize(tokenizer.eval(), data.X_train)[:BATCH]
     tokenizer.train()
     labels = class_indices(tokenizer, data.y_train, len(data.X_train))[:BATCH]
-    stage_2 = PriorTask(config.prior, tokenizer.layout, len(spec.classes or ()), tokenizer.fingerprint)
+    shape = config.prior.resolve(spec.n_train, tokenizer.layout)
+    stage_2 = PriorTask(shape, tokenizer.layout, len(spec.classes or ()), tokenizer.fingerprint, tokenizer.codes)
     prior, frozen = stage_2.build(), stage_1.build().eval()
     batch = {"tokens": tokens, "labels": labels}
     step_2 = stepper(prior, lambda: combine(stage_2.loss(prior, batch, generator), stage_2.weights))

@@ -292,7 +292,10 @@ def test_without_own_rows_equal_codes_are_one_token_and_the_mask_is_still_anothe
 
 
 def test_tokens_without_code_vectors_keep_their_own_rows() -> None:
-    assert Prior(with_own_rows(0), FLAT, 0, "f00d").transformer.own_rows == 1
+    inner = Prior(with_own_rows(0), FLAT, 0, "f00d").transformer
+    assert inner.own_rows == 1
+    hidden = torch.randn(3, 64, generator=torch.Generator().manual_seed(3))
+    assert torch.allclose(inner.head(hidden, 0), hidden @ inner.head_weight[0].T, atol=1e-6)
 
 
 def test_own_rows_are_chosen_by_the_tokens_for_each_code_of_a_grid() -> None:
