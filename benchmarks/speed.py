@@ -55,7 +55,7 @@ def ours(data: datasets.Dataset, preset: str) -> dict[str, tuple[Work, int]]:
     step_1 = stepper(tokenizer, lambda: combine(stage_1.loss(tokenizer, {"scaled": scaled}, generator), weights))
     generator = torch.Generator().manual_seed(0)
     step_1()
-    tokens = tokenize(tokenizer.eval(), data.X_train)[:BATCH]
+    tokens = tokenize(tokenizer.eval(), data.X_train)[:BATCH, None]  # no warped variants
     tokenizer.train()
     labels = class_indices(tokenizer, data.y_train, len(data.X_train))[:BATCH]
     shape = config.prior.resolve(spec.n_train, tokenizer.layout)
