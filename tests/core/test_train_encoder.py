@@ -11,6 +11,7 @@ import pytest
 from core_helpers import sines, two_splits
 
 from timeloom.encoders import ENCODERS, Rocket, TS2Vec
+from timeloom.encoders.resuming import EVERY
 from timeloom.errors import InputError
 from timeloom.stages import encode, train, train_encoder
 
@@ -98,6 +99,39 @@ def test_an_earlier_run_is_kept_unless_told_otherwise(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="is a file, expected a folder"):
         train_encoder.run(data, train_encoder.build("rocket"), tmp_path / "file")
+
+
+def test_a_training_that_was_cut_short_is_resumed_or_begun_anew(tmp_path: Path) -> None:
+    data, out, config = two_splits(), tmp_path / "run", train_encoder.build("ts2vec", (*TINY, f"steps={EVERY + 10}"))
+
+    def killed(stage: str, done: int, total: int, note: str = "") -> None:
+        if done == EVERY:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_encoder.run(data, config, out, progress=killed)
+    assert (out / train_encoder.CHECKPOINT).exists()
+    with pytest.raises(InputError, match="was cut short; --resume goes on, --overwrite begins anew"):
+        train_encoder.run(data, config, out)
+    with pytest.raises(InputError, match="was begun with other settings or series"):
+        train_encoder.run(data, train_encoder.build("ts2vec", TINY), out, resume=True)
+    told: list[int] = []
+    train_encoder.run(data, config, out, resume=True, progress=lambda stage, done, *rest: told.append(done))
+    assert told == [EVERY + 10]
+    assert sorted(path.name for path in out.iterdir()) == ["encoder", "run.json"]
+    whole = train_encoder.fit(config, data)
+    assert np.array_equal(train_encoder.load(out).encode(data.X_train), whole.encode(data.X_train))
+
+
+def test_resuming_a_finished_run_leaves_it_as_it_is(tmp_path: Path) -> None:
+    data, out, config = two_splits(), tmp_path / "run", train_encoder.build("ts2vec", TINY)
+    record = train_encoder.run(data, config, out, resume=True)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert train_encoder.run(data, config, out, resume=True) == record
+    for other in (train_encoder.build("ts2vec", TINY, seed=1), train_encoder.build("rocket", ["n_kernels=5"])):
+        with pytest.raises(InputError, match=r"--resume .*: holds an encoder of other data or settings; --overwrite"):
+            train_encoder.run(data, other, out, resume=True)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 
 
 def test_a_generators_run_and_an_encoders_run_are_not_mixed(run_folder: Path, run: Path) -> None:

@@ -12,8 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from timeloom.encoders import ENCODERS
-from timeloom.encoders.optimisation import Budget, chosen_device, dropout, initial_weights, measure_norms, optimise
+from timeloom.encoders.optimisation import (
+    Budget,
+    RowBatches,
+    chosen_device,
+    dropout,
+    initial_weights,
+    measure_norms,
+    optimise,
+)
+from timeloom.encoders.resuming import EVERY
 from timeloom.errors import InputError
+from timeloom.progress import silent
 
 TRAINED = pytest.mark.parametrize("kind", [kind for kind in ENCODERS if kind not in ("rocket", "catch22")])
 
@@ -27,8 +37,8 @@ def test_a_step_is_that_of_adamw() -> None:
         assert sorted(rows.tolist()) == [0, 1, 2]
         return ((weight - goal)[rows] ** 2).sum()
 
-    generator = torch.Generator().manual_seed(0)
-    optimise([weight], loss_of, 3, Budget(3, 8, 0.1), generator, name="x", progress=lambda *told: None,
+    batches = RowBatches(3, 8, torch.Generator().manual_seed(0))
+    optimise(nn.ParameterList([weight]), loss_of, batches, Budget(3, 8, 0.1), name="x", progress=lambda *told: None,
              after_step=seen.append)  # fmt: skip
     expected, first, second = np.array([0.5, 0.5, 0.5]), np.zeros(3), np.zeros(3)
     for step in (1, 2, 3):
@@ -38,6 +48,76 @@ def test_a_step_is_that_of_adamw() -> None:
         expected -= 0.1 * (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
     np.testing.assert_allclose(weight.detach().numpy(), expected, rtol=1e-5)
     assert seen == [1, 2, 3]
+
+
+def test_the_rate_is_a_share_of_each_groups_own() -> None:
+    weights = nn.ParameterList([torch.zeros(1), torch.zeros(1)])
+    groups = [{"params": [weight], "lr": lr} for weight, lr in zip(weights, (1.0, 0.1), strict=True)]
+    optimise(weights, lambda rows: -sum(weights).sum(), RowBatches(1, 1, torch.Generator()), Budget(3, 1, 9.0),
+             name="x", progress=silent, optimizer=torch.optim.SGD(groups), rate=lambda step: 0.5**step)  # fmt: skip
+    assert [round(float(weight.detach()), 6) for weight in weights] == [1.75, 0.175]
+
+
+def test_no_row_is_twice_in_a_batch_unless_batches_run_across_permutations() -> None:
+    batches = RowBatches(10, 4, torch.Generator().manual_seed(0))
+    for _ in range(20):
+        assert len(set(next(batches).tolist())) == 4
+    assert sorted(next(RowBatches(3, 16, torch.Generator())).tolist()) == [0, 1, 2]
+    across = RowBatches(10, 4, torch.Generator().manual_seed(0), across=True)
+    rows = torch.cat([next(across) for _ in range(5)])
+    assert sorted(rows[:10].tolist()) == sorted(rows[10:].tolist()) == list(range(10))
+
+
+class Stopped(Exception):
+    """What a killed process is in these tests."""
+
+
+def cut_short_at(step: int) -> Callable[..., None]:
+    """A progress report that stops the training there."""
+
+    def report(stage: str, done: int, total: int, note: str = "") -> None:
+        if done >= step:
+            raise Stopped
+
+    return report
+
+
+@TRAINED
+def test_a_training_that_was_cut_short_ends_with_the_same_weights(
+    sines: Callable, small_encoder: Callable, tmp_path: Path, kind: str
+) -> None:
+    X, y = sines(10, seed=0)
+    file, steps = tmp_path / "state.ckpt", EVERY + 20
+    whole = small_encoder(kind).set_params(steps=steps, batch_size=3).fit(X, y).encode(X)
+    with pytest.raises(Stopped):
+        small_encoder(kind).set_params(steps=steps, batch_size=3).fit(
+            X, y, checkpoint=file, progress=cut_short_at(EVERY + 10)
+        )
+    told: list[int] = []
+    resumed = small_encoder(kind).set_params(steps=steps, batch_size=3)
+    resumed.fit(X, y, checkpoint=file, progress=lambda stage, done, total, note="": told.append(done))
+    assert told == [EVERY + 10, EVERY + 20]  # it went on and did not begin anew
+    np.testing.assert_array_equal(resumed.encode(X), whole)
+    again = small_encoder(kind).set_params(steps=steps, batch_size=3).fit(X, y, checkpoint=file)
+    np.testing.assert_array_equal(again.encode(X), whole)
+
+
+def test_a_checkpoint_of_another_training_is_refused(sines: Callable, small_encoder: Callable, tmp_path: Path) -> None:
+    (X, _), file = sines(6, seed=0), tmp_path / "state.ckpt"
+    small_encoder("ts2vec").set_params(steps=2).fit(X, checkpoint=file)
+    before = file.read_bytes()
+    for other, series in (
+        (small_encoder("ts2vec").set_params(steps=3), X),
+        (small_encoder("ts2vec").set_params(steps=2, seed=1), X),
+        (small_encoder("ts2vec").set_params(steps=2), X + 1),
+    ):
+        with pytest.raises(InputError, match=r"state\.ckpt: was begun with other settings or series"):
+            other.fit(series, checkpoint=file)
+    assert file.read_bytes() == before
+    small_encoder("ts2vec").set_params(steps=2, device="cpu").fit(X, checkpoint=file)  # the device is no matter
+    file.write_bytes(before[: len(before) // 2])
+    with pytest.raises(InputError, match=r"state\.ckpt: damaged, cannot go on from it"):
+        small_encoder("ts2vec").set_params(steps=2).fit(X, checkpoint=file)
 
 
 def test_dropout_keeps_the_mean_and_follows_its_generator() -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from timeloom.encoders import FCN
-from timeloom.encoders.fcn import default_steps, shuffled_batches
+from timeloom.encoders.fcn import default_steps
 from timeloom.errors import InputError
 
 SMALL = (8, 16, 8)
@@ -109,14 +109,6 @@ def test_progress_ends_at_the_total(sines: Callable) -> None:
     calls: list[tuple[int, int]] = []
     small(steps=13).fit(X, y, progress=lambda stage, done, total, note="": calls.append((done, total)))
     assert calls == [(10, 13), (13, 13)]
-
-
-def test_batches_pass_through_all_rows_before_any_comes_again() -> None:
-    batches = shuffled_batches(10, 4, torch.Generator().manual_seed(0))
-    rows = torch.cat([next(batches) for _ in range(5)])
-    assert sorted(rows[:10].tolist()) == list(range(10))
-    assert sorted(rows[10:].tolist()) == list(range(10))
-    assert len(next(shuffled_batches(3, 4, torch.Generator()))) == 3
 
 
 def test_the_step_budget_grows_with_the_set_and_is_bounded_by_time() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from timeloom.cli.app import Data, Out, Overwrite, Seed, Window, app, listed, load_data
+from timeloom.cli.app import Data, Out, Overwrite, Resume, Seed, Window, app, listed, load_data
 
 
 @app.command("train-encoder")
@@ -22,6 +22,7 @@ def train_encoder(
         typer.Option("--set", metavar="KEY=VALUE", help="a setting of the encoder, such as steps=50; may be repeated"),
     ] = None,
     seed: Seed = 0,
+    resume: Resume = False,
     overwrite: Overwrite = False,
     window: Window = None,
 ) -> None:
@@ -30,7 +31,9 @@ def train_encoder(
     from timeloom.stages import train_encoder as stage
 
     config = stage.build(encoder, overrides or (), seed)
-    record = stage.run(load_data(data, window), config, out, overwrite=overwrite, progress=RichProgress())
+    record = stage.run(
+        load_data(data, window), config, out, resume=resume, overwrite=overwrite, progress=RichProgress()
+    )
     print(f"{encoder:<10} {record['seconds']:7.1f} s")
     print(out)
 

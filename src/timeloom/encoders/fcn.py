@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,14 +14,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from timeloom.encoders.inputs import SeriesScaler, check_fitted
-from timeloom.encoders.optimisation import TRAINING_THREADS, generator_of, initial_weights, measure_norms
+from timeloom.encoders.optimisation import (
+    Budget,
+    RowBatches,
+    generator_of,
+    initial_weights,
+    measure_norms,
+    optimise,
+)
+from timeloom.encoders.resuming import Checkpoint
 from timeloom.encoders.storage import Arrays, StoredEncoder, arrays_of, filled
 from timeloom.errors import InputError
 from timeloom.muon import Muon
 from timeloom.progress import Progress, silent
-from timeloom.threads import cpu_threads
-
-REPORT_EVERY = 10
 
 
 def default_steps(n_cases: int, length: int) -> int:
@@ -119,11 +124,25 @@ class FCN(StoredEncoder):
         self.lr = lr
         self.seed = seed
 
-    def fit(self, X: ArrayLike, y: ArrayLike | None = None, *, progress: Progress = silent) -> FCN:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        progress: Progress = silent,
+        checkpoint: str | Path | None = None,
+    ) -> FCN:
         """Train on series (N, C, T) with labels (N,), int or str; returns itself.
 
+        Args:
+            X: series.
+            y: labels.
+            progress: told the step and the loss.
+            checkpoint: file that keeps the state of training, and that a training which was cut short goes on from.
+
         Raises:
-            InputError: no labels, as many labels as series are not there, or fewer than two classes.
+            InputError: no labels, as many labels as series are not there, or fewer than two classes; an impossible
+                setting, or a checkpoint of other settings or series.
         """
         self._scaler = SeriesScaler.fit(X)
         series = torch.from_numpy(self._scaler.transform(X))
@@ -136,31 +155,33 @@ class FCN(StoredEncoder):
         if len(self.classes_) < 2:
             raise InputError(f"y holds the one class {self.classes_[0].item()!r}; allowed: at least 2 classes")
         self._network = self._new_network(series.shape[1])
-        with cpu_threads(TRAINING_THREADS):
-            self._train(series, torch.from_numpy(codes.astype(np.int64)), progress)
+        codes = codes.astype(np.int64)
+        kept = None if checkpoint is None else Checkpoint.of(checkpoint, self.settings, series.numpy(), codes)
+        self._train(series, torch.from_numpy(codes), progress, kept)
         return self
 
     def _new_network(self, n_channels: int) -> FCNNetwork:
         with initial_weights(self.seed):
             return FCNNetwork(n_channels, len(self.classes_), self.n_filters, self.kernels)
 
-    def _train(self, series: Tensor, codes: Tensor, progress: Progress) -> None:
+    def _train(self, series: Tensor, codes: Tensor, progress: Progress, checkpoint: Checkpoint | None) -> None:
         steps = default_steps(len(series), series.shape[2]) if self.steps is None else self.steps
+        budget = Budget(steps, self.batch_size, self.lr)
         kernels = [block.weight for block in self._network.blocks if isinstance(block, nn.Conv2d)]
         rest = [p for p in self._network.parameters() if p.ndim < 4]
-        optimizer = Muon([{"params": kernels, "orthogonal": True}, {"params": rest}], lr=self.lr)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
-        batches = shuffled_batches(len(series), self.batch_size, generator_of(self.seed))
         self._network.train()
-        for step in range(1, steps + 1):
-            rows = next(batches)
-            loss = functional.cross_entropy(self._network(series[rows]).logits, codes[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            if step % REPORT_EVERY == 0 or step == steps:
-                progress("train FCN", step, steps, f"loss {loss.item():.4f}")
+        optimise(
+            self._network,
+            lambda rows: functional.cross_entropy(self._network(series[rows]).logits, codes[rows]),
+            # no batch is short: batch norm cannot train on a single value
+            RowBatches(len(series), self.batch_size, generator_of(self.seed), across=True),
+            budget,
+            name="FCN",
+            progress=progress,
+            optimizer=Muon([{"params": kernels, "orthogonal": True}, {"params": rest}], lr=self.lr),
+            rate=lambda step: _rate(step, steps),
+            checkpoint=checkpoint,
+        )
         if steps == 0:
             measure_norms(self._network, series, self.batch_size, generator_of(self.seed))
         self._network.eval()
@@ -201,17 +222,3 @@ class FCN(StoredEncoder):
         self._scaler = SeriesScaler.from_dict(values["scaler"])
         self.classes_ = np.array(values["classes"], dtype=values["classes_type"])
         self._network = filled(self._new_network(len(self._scaler.scaler.mean)), arrays)
-
-
-def shuffled_batches(n: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Endless batches of row numbers, each (min(batch_size, n),), cut from one permutation of `n` after another.
-
-    Batches run across the permutations' borders, so none is short (batch norm cannot train on a single value).
-    """
-    size = min(batch_size, n)
-    queue = torch.empty(0, dtype=torch.int64)
-    while True:
-        while len(queue) < size:
-            queue = torch.cat([queue, torch.randperm(n, generator=generator)])
-        yield queue[:size]
-        queue = queue[size:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from timeloom.encoders.inputs import SeriesScaler, check_count, check_fitted, ch
 from timeloom.encoders.optimisation import (
     Budget,
     Device,
+    RowBatches,
     chosen_device,
     default_steps,
     generator_of,
@@ -23,6 +25,7 @@ from timeloom.encoders.optimisation import (
     measure_norms,
     optimise,
 )
+from timeloom.encoders.resuming import Checkpoint
 from timeloom.encoders.storage import Arrays, StoredEncoder, arrays_of, filled
 from timeloom.errors import InputError
 from timeloom.progress import Progress, silent
@@ -76,11 +79,25 @@ class FEI(StoredEncoder):
         self.seed = seed
         self.device = device
 
-    def fit(self, X: ArrayLike, y: ArrayLike | None = None, *, progress: Progress = silent) -> FEI:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        progress: Progress = silent,
+        checkpoint: str | Path | None = None,
+    ) -> FEI:
         """Train on series (N, C, T), NaN where missing; labels are not used. Returns itself.
 
+        Args:
+            X: series.
+            y: ignored.
+            progress: told the step and the loss.
+            checkpoint: file that keeps the state of training, and that a training which was cut short goes on from.
+
         Raises:
-            InputError: fewer than two series, series of a single time point, or an impossible setting.
+            InputError: fewer than two series, series of a single time point, an impossible setting, or a checkpoint of
+                other settings or series.
         """
         self._check_settings()
         scaler = SeriesScaler.fit(X)
@@ -92,9 +109,9 @@ class FEI(StoredEncoder):
                 f"X has series of length {scaler.n_timepoints}; allowed: at least 2, as FEI masks frequencies"
             )
         steps = default_steps(series.numel()) if self.steps is None else self.steps
-        self._network = self._train(
-            self._new_network(series.shape[1]), series, Budget(steps, self.batch_size, self.lr), progress
-        )
+        budget = Budget(steps, self.batch_size, self.lr)
+        kept = None if checkpoint is None else Checkpoint.of(checkpoint, self.settings, series.numpy())
+        self._network = self._train(self._new_network(series.shape[1]), series, budget, progress, kept)
         self._scaler = scaler
         return self
 
@@ -109,7 +126,9 @@ class FEI(StoredEncoder):
         with initial_weights(self.seed):
             return FEINetwork(n_channels, self.widths)
 
-    def _train(self, network: FEINetwork, series: Tensor, budget: Budget, progress: Progress) -> FEINetwork:
+    def _train(
+        self, network: FEINetwork, series: Tensor, budget: Budget, progress: Progress, checkpoint: Checkpoint | None
+    ) -> FEINetwork:
         device, generator = chosen_device(self.device), generator_of(self.seed)
         n_bins = series.shape[2] // 2 + 1
         with initial_weights(self.seed + 1):
@@ -129,8 +148,16 @@ class FEI(StoredEncoder):
         def follow(step: int) -> None:
             inference.follow(self.momentum + (1 - self.momentum) * step / budget.steps)
 
-        trained = [parameter for parameter in inference.parameters() if parameter.requires_grad]
-        optimise(trained, loss_of, len(series), budget, generator, name="FEI", progress=progress, after_step=follow)
+        optimise(
+            inference,
+            loss_of,
+            RowBatches(len(series), budget.batch_size, generator),
+            budget,
+            name="FEI",
+            progress=progress,
+            after_step=follow,
+            checkpoint=checkpoint,
+        )
         if budget.steps == 0:
             measure_norms(network.to("cpu"), series, budget.batch_size, generator)
         return network.to("cpu").eval().requires_grad_(False)

@@ -1,8 +1,8 @@
-"""The loop that trains the self-supervised encoders, and what it needs: batches, initial weights, dropout, a device."""
+"""The loop that trains encoders, and what it needs: batches, initial weights, dropout, a device."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import index
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from timeloom.encoders.inputs import check_count, check_setting
+from timeloom.encoders.resuming import EVERY, Checkpoint
 from timeloom.progress import Progress
 from timeloom.threads import cpu_threads
 
@@ -53,50 +54,102 @@ def default_steps(n_values: int) -> int:
     return 200 if n_values <= 100_000 else 600
 
 
-def row_batches(n: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Endless batches of min(batch_size, n) distinct row numbers: a permutation of `n`, less its rest, then the next.
+class RowBatches:
+    """Endless batches of min(batch_size, n) row numbers, cut from one permutation of `n` after another.
 
-    A series twice in a batch would have to be told from itself, so batches do not run across permutations.
+    Args:
+        n: number of rows.
+        batch_size: rows of a batch.
+        generator: draws the permutations.
+        across: batches run across the permutations' borders, and no row is left out; else the rest of a permutation is,
+            so that no row is twice in a batch: a contrastive loss would have to tell it from itself.
     """
-    size = min(batch_size, n)
-    while True:
-        yield from torch.randperm(n, generator=generator)[: n - n % size].split(size)
+
+    def __init__(self, n: int, batch_size: int, generator: torch.Generator, *, across: bool = False) -> None:
+        self.n, self.size, self.generator = n, min(batch_size, n), generator
+        self.used = n if across else n - n % self.size
+        self.left = torch.empty(0, dtype=torch.int64)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return self
+
+    def __next__(self) -> Tensor:
+        while len(self.left) < self.size:
+            self.left = torch.cat([self.left, torch.randperm(self.n, generator=self.generator)[: self.used]])
+        rows, self.left = self.left[: self.size], self.left[self.size :]
+        return rows
+
+    def state(self) -> dict[str, Tensor]:
+        """What `restore` needs to draw the batches that follow."""
+        return {"left": self.left.clone(), "generator": self.generator.get_state()}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on where `state` was taken."""
+        self.left = state["left"]
+        self.generator.set_state(state["generator"])
 
 
 def optimise(
-    parameters: Iterable[nn.Parameter],
+    modules: nn.Module,
     loss_of: Callable[[Tensor], Tensor],
-    n_cases: int,
+    batches: RowBatches,
     budget: Budget,
-    generator: torch.Generator,
     *,
     name: str,
     progress: Progress,
     after_step: Callable[[int], object] = lambda step: None,
+    optimizer: torch.optim.Optimizer | None = None,
+    rate: Callable[[int], float] = lambda step: 1.0,
+    checkpoint: Checkpoint | None = None,
 ) -> None:
-    """Lower a loss by AdamW.
+    """Lower a loss; a training that was cut short and goes on ends with the same weights.
 
     Args:
-        parameters: what to train.
-        loss_of: the loss, a scalar, of the series with these row numbers.
-        n_cases: number of series.
-        budget: steps, batch size and learning rate.
-        generator: draws the batches, and may draw more in `loss_of`.
+        modules: all that a step changes; the parameters that require a gradient are trained.
+        loss_of: the loss, a scalar, of the series with these row numbers; its randomness is that of the batches'
+            generator.
+        batches: which series a step sees.
+        budget: steps and learning rate.
         name: of the encoder, for the progress report.
         progress: told the loss.
         after_step: called with the number of steps done.
+        optimizer: AdamW unless given.
+        rate: share of the learning rate, given the number of steps done.
+        checkpoint: kept every `EVERY` steps and at the end; where there is one already, training goes on from it.
+
+    Raises:
+        InputError: the checkpoint is damaged, or that of another training.
     """
-    optimizer = torch.optim.AdamW(parameters, lr=budget.lr, fused=True)
-    batches = row_batches(n_cases, budget.batch_size, generator)
+    trained = [parameter for parameter in modules.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=budget.lr, fused=True) if optimizer is None else optimizer
+    peaks = [group["lr"] for group in optimizer.param_groups]
     with cpu_threads(TRAINING_THREADS), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
-        for step in range(1, budget.steps + 1):
+        for step in range(_restored(modules, optimizer, batches, checkpoint) + 1, budget.steps + 1):
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                group["lr"] = peak * rate(step - 1)
             loss = loss_of(next(batches))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             after_step(step)
+            if checkpoint is not None and (step % EVERY == 0 or step == budget.steps):
+                state = {"modules": modules.state_dict(), "optimizer": optimizer.state_dict()}
+                checkpoint.write({"step": step, "batches": batches.state(), **state})
             if step % REPORT_EVERY == 0 or step == budget.steps:
                 progress(f"train {name}", step, budget.steps, f"loss {loss.item():.3f}")
+
+
+def _restored(
+    modules: nn.Module, optimizer: torch.optim.Optimizer, batches: RowBatches, checkpoint: Checkpoint | None
+) -> int:
+    """The number of steps done already; everything stands where it stood then."""
+    state = None if checkpoint is None else checkpoint.read()
+    if state is None:
+        return 0
+    modules.load_state_dict(state["modules"])
+    optimizer.load_state_dict(state["optimizer"])
+    batches.restore(state["batches"])
+    return int(state["step"])
 
 
 @torch.no_grad()
@@ -112,7 +165,7 @@ def measure_norms(network: nn.Module, series: Tensor, batch_size: int, generator
         norm.reset_running_stats()
         norm.momentum = None  # PyTorch's word for the plain mean over batches
     network.train()
-    batches = row_batches(len(series), batch_size, generator)
+    batches = RowBatches(len(series), batch_size, generator)
     with cpu_threads(TRAINING_THREADS):
         for _ in range(len(series) // min(batch_size, len(series))):
             network(series[next(batches)])

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from timeloom.data.missing import fill_missing
 from timeloom.encoders.inputs import Level, SeriesScaler, check_count, check_fitted, check_level, check_setting
 from timeloom.encoders.optimisation import (
     Budget,
     Device,
+    RowBatches,
     chosen_device,
     dropout,
     generator_of,
@@ -21,6 +23,7 @@ from timeloom.encoders.optimisation import (
     lent_to,
     optimise,
 )
+from timeloom.encoders.resuming import Checkpoint
 from timeloom.encoders.storage import Arrays, StoredEncoder, arrays_of, filled
 from timeloom.encoders.timedrl_loss import timedrl
 from timeloom.encoders.timedrl_network import Patches, TimeDRLHeads, TimeDRLNetwork
@@ -93,17 +96,33 @@ class TimeDRL(StoredEncoder):
         self.seed = seed
         self.device = device
 
-    def fit(self, X: ArrayLike, y: ArrayLike | None = None, *, progress: Progress = silent) -> TimeDRL:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        progress: Progress = silent,
+        checkpoint: str | Path | None = None,
+    ) -> TimeDRL:
         """Train on series (N, C, T), NaN where missing; labels are not used. Returns itself.
 
+        Args:
+            X: series.
+            y: ignored.
+            progress: told the step and the loss.
+            checkpoint: file that keeps the state of training, and that a training which was cut short goes on from.
+
         Raises:
-            InputError: an impossible setting.
+            InputError: an impossible setting, or a checkpoint of other settings or series.
         """
         self._check_settings()
         scaler = SeriesScaler.fit(X)
         series, observed = self._prepare(scaler, X)
         budget = Budget(self.steps, self.batch_size, self.lr)
-        self._network = self._train(self._new_network(scaler), series, observed, budget, progress)
+        kept = (
+            None if checkpoint is None else Checkpoint.of(checkpoint, self.settings, series.numpy(), observed.numpy())
+        )
+        self._network = self._train(self._new_network(scaler), series, observed, budget, progress, kept)
         self._scaler = scaler
         return self
 
@@ -142,7 +161,13 @@ class TimeDRL(StoredEncoder):
             return TimeDRLNetwork(self._width(scaler), self._n_patches(scaler), self.dims, self.layers, self.heads)
 
     def _train(
-        self, network: TimeDRLNetwork, series: Tensor, observed: Tensor, budget: Budget, progress: Progress
+        self,
+        network: TimeDRLNetwork,
+        series: Tensor,
+        observed: Tensor,
+        budget: Budget,
+        progress: Progress,
+        checkpoint: Checkpoint | None,
     ) -> TimeDRLNetwork:
         device, generator = chosen_device(self.device), generator_of(self.seed)
         with initial_weights(self.seed + 1):
@@ -159,8 +184,8 @@ class TimeDRL(StoredEncoder):
             terms = timedrl(patches.values, patches.observed, (recon_a, recon_b), (z_a, z_b), (c_a, c_b))
             return terms["predictive"] + self.contrastive_weight * terms["contrastive"]
 
-        parameters = [*network.parameters(), *heads.parameters()]
-        optimise(parameters, loss_of, len(series), budget, generator, name="TimeDRL", progress=progress)
+        modules, batches = nn.ModuleList([network, heads]), RowBatches(len(series), budget.batch_size, generator)
+        optimise(modules, loss_of, batches, budget, name="TimeDRL", progress=progress, checkpoint=checkpoint)
         return network.to("cpu").eval().requires_grad_(False)
 
     def encode(self, X: ArrayLike, batch_size: int = 256, *, level: Level = "series") -> NDArray[np.float32]:

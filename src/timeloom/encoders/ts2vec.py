@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from timeloom.data.scaling import Scaler
 from timeloom.encoders.inputs import Level, check_fitted, check_series
 from timeloom.encoders.optimisation import Budget, Device, chosen_device, default_steps, initial_weights, lent_to
+from timeloom.encoders.resuming import Checkpoint
 from timeloom.encoders.storage import Arrays, StoredEncoder, arrays_of, filled
 from timeloom.encoders.ts2vec_network import TS2VecNetwork
 from timeloom.encoders.ts2vec_reading import Mask, Reading, read
@@ -65,19 +67,40 @@ class TS2Vec(StoredEncoder):
         self.standardise = standardise
         self.device = device
 
-    def fit(self, X: ArrayLike, y: ArrayLike | None = None, *, progress: Progress = silent) -> TS2Vec:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        progress: Progress = silent,
+        checkpoint: str | Path | None = None,
+    ) -> TS2Vec:
         """Train on series (N, C, T), NaN where missing; labels are not used. Returns itself.
 
+        Args:
+            X: series.
+            y: ignored.
+            progress: told the step and the loss.
+            checkpoint: file that keeps the state of training, and that a training which was cut short goes on from.
+
         Raises:
-            InputError: fewer than two series with values, or a single time point: there is nothing to contrast.
+            InputError: fewer than two series with values, or a single time point: there is nothing to contrast; or a
+                checkpoint of other settings or series.
         """
         series, device = check_series(X), chosen_device(self.device)
         steps = default_steps(series.size) if self.steps is None else self.steps
         budget, n_channels = Budget(steps, self.batch_size, self.lr), series.shape[1]
         scaler = Scaler.fit(series) if self.standardise else Scaler(np.zeros(n_channels), np.ones(n_channels))
         prepared = torch.from_numpy(training_series(scaler.transform(series)))
-        network = self._new_network(n_channels)
-        self._network = train(network, prepared, budget, seed=self.seed, device=device, progress=progress)
+        self._network = train(
+            self._new_network(n_channels),
+            prepared,
+            budget,
+            seed=self.seed,
+            device=device,
+            progress=progress,
+            checkpoint=None if checkpoint is None else Checkpoint.of(checkpoint, self.settings, series),
+        )
         self._scaler = scaler
         return self
 

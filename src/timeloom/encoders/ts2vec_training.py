@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from timeloom.encoders.optimisation import Budget, dropout, generator_of, optimise
+from timeloom.encoders.optimisation import Budget, RowBatches, dropout, generator_of, optimise
+from timeloom.encoders.resuming import Checkpoint
 from timeloom.encoders.ts2vec_loss import hierarchical_contrast
 from timeloom.encoders.ts2vec_network import TS2VecNetwork
 from timeloom.errors import InputError
@@ -91,22 +92,29 @@ def training_series(scaled: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def train(
-    network: TS2VecNetwork, series: Tensor, budget: Budget, *, seed: int, device: torch.device, progress: Progress
+    network: TS2VecNetwork,
+    series: Tensor,
+    budget: Budget,
+    *,
+    seed: int,
+    device: torch.device,
+    progress: Progress,
+    checkpoint: Checkpoint | None = None,
 ) -> TS2VecNetwork:
     """Train `network` on series (n, T, C); it ends with the average of its weights before and after every step."""
     generator = generator_of(seed)
     network.to(device)
-    average = AveragedModel(network)
+    average = AveragedModel(network).requires_grad_(False)
     average.update_parameters(network)
     optimise(
-        network.parameters(),
+        nn.ModuleList([network, average]),
         lambda rows: _loss(network, _shorten(series[rows], generator), generator),
-        len(series),
+        RowBatches(len(series), budget.batch_size, generator),
         budget,
-        generator,
         name="TS2Vec",
         progress=progress,
         after_step=lambda step: average.update_parameters(network),
+        checkpoint=checkpoint,
     )
     network.load_state_dict(average.module.state_dict())
     return network.to("cpu").eval().requires_grad_(False)

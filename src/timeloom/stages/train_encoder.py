@@ -23,6 +23,7 @@ from timeloom.progress import Progress, silent
 from timeloom.stages.train import RECORD, STAGES
 
 FOLDER = "encoder"
+CHECKPOINT = f"{FOLDER}-last.ckpt"  # of a training that was cut short
 # what says how long an encoder trains; 0 leaves it as it was drawn
 STEPS = "steps"
 MAY_BE_ZERO = {"seed", STEPS}
@@ -91,7 +92,13 @@ def _settings_model(encoder: str) -> type[Frozen]:
 
 
 def run(
-    data: Dataset, config: EncoderConfig, out: Path, *, overwrite: bool = False, progress: Progress = silent
+    data: Dataset,
+    config: EncoderConfig,
+    out: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Fit the encoder to the training split and keep it in `out/encoder` and its record in `out/run.json`.
 
@@ -99,6 +106,7 @@ def run(
         data: its training split is learned, with its labels where the encoder takes any.
         config: what to do.
         out: the run folder.
+        resume: go on with a training that was cut short; a finished one is left as it is.
         overwrite: replace the encoder that an earlier run left there.
         progress: told the step and the loss.
 
@@ -106,11 +114,16 @@ def run(
         The record.
 
     Raises:
-        InputError: `out` holds a run already, or the encoder cannot learn from the data (no labels, too short, ...).
+        InputError: `out` holds a run already, or one that does not fit to be resumed, or the encoder cannot learn from
+            the data (no labels, too short, ...).
     """
-    _check_out(out, overwrite)
+    _check_out(out, resume, overwrite)
+    if resume and (out / FOLDER).exists():
+        return _finished(out, config, data)
+    if not resume:
+        (out / CHECKPOINT).unlink(missing_ok=True)
     start = time.perf_counter()
-    fitted = fit(config, data, progress=progress)
+    fitted = fit(config, data, checkpoint=out / CHECKPOINT, progress=progress)
     seconds = time.perf_counter() - start
     shutil.rmtree(out / FOLDER, ignore_errors=True)
     fitted.save(out / FOLDER)
@@ -124,17 +137,22 @@ def run(
         "versions": {"python": platform.python_version(), **{p: version(p) for p in ("torch", "numpy")}},
     }
     write_json(out / RECORD, record)
+    (out / CHECKPOINT).unlink(missing_ok=True)
     return record
 
 
-def fit(config: EncoderConfig, data: Dataset, *, progress: Progress = silent) -> AnyEncoder:
-    """The encoder, fitted to the training split.
+def fit(
+    config: EncoderConfig, data: Dataset, *, checkpoint: Path | None = None, progress: Progress = silent
+) -> AnyEncoder:
+    """The encoder, fitted to the training split; one that trains keeps its state in `checkpoint` and goes on from it.
 
     Raises:
-        InputError: it cannot learn from these data.
+        InputError: it cannot learn from these data, or the checkpoint does not belong to them.
     """
+    encoder = config.make()
+    kept: dict[str, Any] = {"checkpoint": checkpoint} if config.untrained() else {}
     try:
-        return config.make().fit(data.X_train, data.y_train, progress=progress)
+        return encoder.fit(data.X_train, data.y_train, progress=progress, **kept)
     except InputError as error:
         raise InputError(f"{data.name}, encoder {config.encoder}: {error}") from None
 
@@ -175,11 +193,27 @@ def facts(run: Path) -> dict[str, str]:
         raise InputError(f"{run / RECORD}: damaged, or not the record of an encoder's run") from None
 
 
-def _check_out(out: Path, overwrite: bool) -> None:
+def _finished(out: Path, config: EncoderConfig, data: Dataset) -> dict[str, Any]:
+    """The record of a run that has nothing left to do."""
+    record = read_json(out / RECORD)
+    try:
+        same = record["data"]["fingerprint"] == data.fingerprint and EncoderConfig.parse(record["encoder"]) == config
+    except (KeyError, TypeError):
+        raise InputError(f"{out / RECORD}: damaged, or not the record of an encoder's run") from None
+    if not same:
+        raise InputError(f"--resume {out}: holds an encoder of other data or settings; --overwrite replaces it")
+    return record
+
+
+def _check_out(out: Path, resume: bool, overwrite: bool) -> None:
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: is a file, expected a folder for the run")
     generator = [name for name in STAGES if (out / name).exists()]
     if generator:
         raise InputError(f"--out {out}: holds a generator's {generator[0]}; allowed: a folder of its own")
-    if (out / FOLDER).exists() and not overwrite:
+    if resume or overwrite:
+        return
+    if (out / FOLDER).exists():
         raise InputError(f"--out {out}: holds an {FOLDER} already; --overwrite replaces it")
+    if (out / CHECKPOINT).exists():
+        raise InputError(f"--out {out}: holds a training that was cut short; --resume goes on, --overwrite begins anew")

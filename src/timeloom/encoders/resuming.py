@@ -1,0 +1,62 @@
+"""The file that a training of an encoder can go on from after it was cut short."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from timeloom import __version__
+from timeloom.checkpoint import replacing
+from timeloom.errors import InputError
+
+EVERY = 50  # steps, a second or a few of them: writing the file takes some milliseconds
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where the state of a training is kept, and what it belongs to.
+
+    Attributes:
+        path: the file; it need not be there yet.
+        training: digest of the settings and the series, without which no state means anything.
+    """
+
+    path: Path
+    training: str
+
+    @classmethod
+    def of(cls, path: str | Path, settings: dict[str, Any], *arrays: NDArray[Any]) -> Checkpoint:
+        """The file of the training with these settings on these arrays, wherever it is computed."""
+        wanted = {name: value for name, value in settings.items() if name != "device"}
+        digest = hashlib.sha256(f"{__version__}{wanted}".encode())
+        for array in arrays:
+            digest.update(f"{array.shape}{array.dtype}".encode())
+            digest.update(array.tobytes())
+        return cls(Path(path), digest.hexdigest()[:16])
+
+    def read(self) -> dict[str, Any] | None:
+        """What `write` kept; None before the first time.
+
+        Raises:
+            InputError: the file is damaged, or that of other settings or series.
+        """
+        if not self.path.exists():
+            return None
+        try:
+            content = dict(torch.load(self.path, map_location="cpu", weights_only=True))
+            training, state = content["training"], dict(content["state"])
+        except Exception as error:  # a cut or foreign file fails in many ways, all of them the file's
+            raise InputError(f"{self.path}: damaged, cannot go on from it ({type(error).__name__})") from None
+        if training != self.training:
+            raise InputError(f"{self.path}: was begun with other settings or series; delete it to begin anew")
+        return state
+
+    def write(self, state: dict[str, Any]) -> None:
+        """Keep a state in place of the one before, whole or not at all."""
+        with replacing(self.path) as temporary:
+            torch.save({"training": self.training, "state": state}, temporary)
