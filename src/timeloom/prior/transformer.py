@@ -57,7 +57,7 @@ class Block(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         dim = config.dim
-        self.heads, self.dropout = config.heads, config.dropout
+        self.heads = config.heads
         self.norm_1, self.norm_2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
         self.feed = nn.Sequential(

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from timeloom.data import proportional_labels
-from timeloom.encoders import FCN, Encoder, Rocket
+from timeloom.encoders import FCN, Rocket
 from timeloom.evaluation.measures.copying import copy_share
 from timeloom.evaluation.measures.frechet import frechet_distance
+from timeloom.evaluation.workers import Workers
 from timeloom.prior.decoding import Decoding, SamplingConfig
 from timeloom.prior.prior import Prior
 from timeloom.progress import Progress
@@ -40,6 +41,7 @@ MOST_REAL = 1000
 # a judge of its own: not the network that an evaluation with seed 0 trains
 JUDGE_SEED = 1000
 JUDGE_STEPS = 250
+JUDGE = "judge"
 # the share of near copies among fresh real series, in the mean
 COPIES = 0.05
 
@@ -58,6 +60,19 @@ class Choice(NamedTuple):
     distance: float
 
 
+def start_judge(workers: Workers, series: np.ndarray, labels: Tensor, *, seed: int) -> None:
+    """Train the classifier that `choose` judges by, in a process of its own: it knows nothing of tokens.
+
+    Args:
+        workers: at most one training is started; `choose` gets the same workers.
+        series: training series (N, C, T), without NaN.
+        labels: class indices (N,).
+        seed: that of `choose`.
+    """
+    if len(labels.unique()) > 1:
+        workers.start(JUDGE, _classifier(seed), series, labels.numpy())
+
+
 def choose(
     tokenizer: Tokenizer,
     priors: Sequence[Prior],
@@ -66,6 +81,7 @@ def choose(
     config: SamplingConfig,
     *,
     seed: int,
+    workers: Workers,
     progress: Progress,
 ) -> Choice:
     """The first prior that does not copy, and the candidate whose samples are nearest to the training series (N, C, T).
@@ -83,6 +99,7 @@ def choose(
         labels: class indices (N,).
         config: the other settings of decoding.
         seed: of the drawn training series, the samples and the judge.
+        workers: where `start_judge` may have begun; else the judge is trained here.
         progress: told about each candidate.
     """
     rows = np.sort(np.random.default_rng(seed).permutation(len(series))[:MOST_REAL])
@@ -98,7 +115,7 @@ def choose(
     guidable = prior.n_classes > 1 and prior.config.label_drop > 0
     candidates = [of.model_copy(update={"texture": texture}) for of in CANDIDATES if guidable or of.guidance_scale == 1]
     less = [0.5 * own, 0.0] if free and texture == "auto" else []
-    distance_of = _judge(series, classes, rows, wanted, JUDGE_SEED + seed, progress)
+    distance_of = _judge(series, classes, rows, wanted, seed, workers, progress)
     tried: list[_Tried] = []
 
     def try_all(candidates: Sequence[Decoding]) -> _Tried:
@@ -170,16 +187,25 @@ def _least_copying(
     return len(priors) - 1, amounts[-1]
 
 
+def _classifier(seed: int) -> FCN:
+    return FCN(steps=JUDGE_STEPS, seed=JUDGE_SEED + seed)
+
+
 def _judge(
-    series: np.ndarray, classes: np.ndarray, rows: np.ndarray, wanted: np.ndarray, seed: int, progress: Progress
+    series: np.ndarray,
+    classes: np.ndarray,
+    rows: np.ndarray,
+    wanted: np.ndarray,
+    seed: int,
+    workers: Workers,
+    progress: Progress,
 ) -> Callable[[np.ndarray], float]:
     """The distance of made series, of the wanted classes, to the drawn rows of the training series."""
     n_classes = int(classes.max()) + 1
-    judge: Encoder
     if len(np.unique(classes)) > 1:
-        judge = FCN(steps=JUDGE_STEPS, seed=seed).fit(series, classes, progress=progress)
+        judge = workers.train(JUDGE, _classifier(seed), series, classes, progress)
     else:
-        judge = Rocket(seed=seed).fit(series[rows])
+        judge = Rocket(seed=JUDGE_SEED + seed).fit(series[rows])
     features = judge.encode(series[rows])
     # a class weighs as much as the features do
     weight = np.linalg.norm(features, axis=1).mean()

@@ -16,6 +16,7 @@ from timeloom.data import Dataset
 from timeloom.data.missing import fill_missing
 from timeloom.data.warping import time_warp
 from timeloom.errors import InputError
+from timeloom.evaluation.workers import Workers, paying_workers
 from timeloom.prior.decoding import SamplingConfig
 from timeloom.prior.prior import Prior, PriorConfig
 from timeloom.progress import Progress, silent
@@ -27,6 +28,8 @@ from timeloom.training import Batch, FitResult, Judging, OptimConfig, TrainerCon
 FOLDER = "prior"
 # warped series in all, however few there are to be warped
 WARPED = 6000
+# steps below which training is over before another process has started
+LONG = 1000
 
 
 class PriorTraining(OptimConfig):
@@ -168,19 +171,21 @@ def run(
     config = config.resolve(n, tokenizer.layout)
     task = PriorTask(config, tokenizer.layout, n_classes, tokenizer.fingerprint, tokenizer.codes)
 
-    everything = {"tokens": tokens, "labels": labels}
-    trained = _train(task, everything, data, training, trainer, out, seed=seed, resume=resume, progress=progress)
-    priors, chosen = [_built(task, state) for state in trained.states], 0
-    record: dict[str, float | str] = {"steps": training.steps, **trained.record}
-    if training.choose_decoding:
-        filled = fill_missing(data.X_train)[0]
-        with cpu_threads(trainer.threads):
-            choice = choose_decoding.choose(
-                tokenizer, priors[::-1], filled, labels, sampling, seed=seed, progress=progress
-            )
-        chosen = len(priors) - 1 - choice.place
-        priors[chosen].decoding = choice.decoding
-        record |= {**choice.decoding.model_dump(), "decoding_distance": choice.distance}
+    everything, filled = {"tokens": tokens, "labels": labels}, fill_missing(data.X_train)[0]
+    with Workers(paying_workers() if training.steps >= LONG else 0) as workers:
+        if training.choose_decoding:
+            choose_decoding.start_judge(workers, filled, labels, seed=seed)
+        trained = _train(task, everything, data, training, trainer, out, seed=seed, resume=resume, progress=progress)
+        priors, chosen = [_built(task, state) for state in trained.states], 0
+        record: dict[str, float | str] = {"steps": training.steps, **trained.record}
+        if training.choose_decoding:
+            with cpu_threads(trainer.threads):
+                choice = choose_decoding.choose(
+                    tokenizer, priors[::-1], filled, labels, sampling, seed=seed, workers=workers, progress=progress
+                )
+            chosen = len(priors) - 1 - choice.place
+            priors[chosen].decoding = choice.decoding
+            record |= {**choice.decoding.model_dump(), "decoding_distance": choice.distance}
     priors[chosen].save_pretrained(out / FOLDER)
     return {"seconds": time.perf_counter() - start, **record, "trained_steps": trained.lengths[chosen]}
 
