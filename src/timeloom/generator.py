@@ -19,7 +19,6 @@ from timeloom.errors import InputError
 from timeloom.prior.decoding import SamplingConfig
 from timeloom.progress import RichProgress, silent
 from timeloom.stages import run_config, sample, train
-from timeloom.stages.run_config import RunConfig
 
 Label = int | str | Sequence[int | str] | None
 
@@ -130,4 +129,4 @@ class TimeSeriesGenerator(BaseEstimator):
         self.tokenizer_, self.prior_ = tokenizer, prior
         classes = tokenizer.spec.classes
         self.classes_ = None if classes is None else np.array(classes)
-        self.sampling_ = RunConfig.parse(self.record_["config"]).sampling
+        self.sampling_ = SamplingConfig.parse(self.record_["config"]["sampling"])

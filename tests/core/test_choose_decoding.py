@@ -181,6 +181,17 @@ def test_the_first_prior_that_does_not_copy_is_chosen_or_the_last(biases: tuple[
     assert found[1:] == chosen(priors[expected], series)[:2]
 
 
+@pytest.mark.parametrize("expected", range(7))
+def test_the_longest_trained_of_many_priors_that_does_not_copy_is_found(expected: int) -> None:
+    series = around_the_liked_one()
+    labels = torch.zeros(len(series), dtype=torch.long)
+    priors = [prior(50.0)] * expected + [prior(0.5 - 0.1 * i) for i in range(7 - expected)]
+    found = choose_decoding.choose(
+        tokenizer(), priors, series, labels, SETTINGS, seed=0, workers=Workers(0), progress=silent
+    )
+    assert found.place == expected
+
+
 @pytest.mark.parametrize(
     ("own", "level", "expected"),
     [

@@ -14,6 +14,7 @@ from core_helpers import sines, smoke
 from timeloom.errors import InputError
 from timeloom.prior.decoding import Decoding
 from timeloom.stages import sample, train
+from timeloom.stages.run_config import RunConfig
 
 SHORT = (
     "tokenizer_training.steps=12",  # here and below half of them, for a small set is trained twice
@@ -69,7 +70,8 @@ def test_the_record_tells_what_was_done(finished: Path) -> None:
     assert record["stages"]["tokenizer"]["held_out_loss"] > 0
     assert 0 <= record["stages"]["tokenizer"]["texture"] <= 1
     assert record["stages"]["prior"]["best_step"] in (3, 6)
-    assert train.saved_config(finished) == smoke(*SHORT, "trainer.checkpoint_every=2")
+    assert RunConfig.parse(record["config"]) == smoke(*SHORT, "trainer.checkpoint_every=2")
+    assert train.saved_sampling(finished) == smoke(*SHORT).sampling
     assert sorted(p.name for p in finished.iterdir()) == ["prior", "run.json", "tokenizer"]  # nothing left to resume
 
 
@@ -174,9 +176,22 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
 
 def test_a_damaged_record_is_named(copied: Path) -> None:
     (copied / "run.json").write_text('{"config": ', encoding="utf-8")
-    for call in (lambda: train.saved_config(copied), lambda: run(copied, resume=True)):
+    for call in (lambda: train.saved_sampling(copied), lambda: run(copied, resume=True)):
         with pytest.raises(InputError, match=r"run\.json: damaged"):
             call()
+
+
+def test_a_run_whose_training_had_settings_of_another_version_is_read_and_not_resumed(copied: Path) -> None:
+    record = json.loads((copied / "run.json").read_text(encoding="utf-8"))
+    record["config"]["prior_training"]["former"] = 3
+    (copied / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    assert train.saved_sampling(copied) == smoke(*SHORT).sampling
+    with pytest.raises(InputError, match=r"prior_training\.former was 3 when the run began"):
+        run(copied, resume=True)
+    del record["config"]["sampling"]
+    (copied / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(InputError, match=r"run\.json: damaged, its config has no sampling"):
+        train.saved_sampling(copied)
 
 
 @pytest.mark.parametrize("stage", ["tokenizer", "prior"])

@@ -325,38 +325,28 @@ def test_a_missing_or_unfinished_run_is_named(tmp_path: Path) -> None:
         sample.load(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("factors", "best_step", "expected"),
-    [
-        ((1.0, 2.0, 4.0), 100, [100, 200, 400]),
-        ((4.0, 1.0), 100, [100, 400]),
-        ((1.0, 2.0, 4.0), 300, [300, 600, 666]),  # at most two thirds of the steps
-        ((0.001,), 100, [1]),
-        ((0.5, 1.0), 301, [150, 301]),
-    ],
-)
-def test_refits_are_multiples_of_the_best_step_within_the_budget(
-    factors: tuple[float, ...], best_step: int, expected: list[int]
-) -> None:
-    training = train_prior.PriorTraining(steps=1000, refit_factors=factors)
-    assert train_prior.refit_lengths(training, best_step) == expected
-
-
-def test_without_a_choice_the_refit_takes_the_length_nearest_to_the_best_step() -> None:
-    training = train_prior.PriorTraining(steps=1000, refit_factors=(0.5, 1.0, 4.0), choose_decoding=False)
-    assert train_prior.refit_lengths(training, 100) == [100]
+def test_lengths_of_training_end_at_two_thirds_of_the_steps() -> None:
+    lengths = train_prior.all_lengths(train_prior.PriorTraining(steps=3000))
+    assert lengths[::2] == [63, 125, 250, 500, 1000, 2000]
+    assert len(lengths) == 11
+    assert lengths[-2] == 1414
+    assert train_prior.all_lengths(train_prior.PriorTraining(steps=3000, lengths=1)) == [2000]
+    assert train_prior.all_lengths(train_prior.PriorTraining(steps=1)) == [1]
 
 
 @pytest.mark.parametrize("choose", [True, False])
-def test_the_saved_prior_is_the_snapshot_of_the_recorded_length(tmp_path: Path, choose: bool) -> None:
+def test_a_small_set_holds_nothing_out_where_copies_decide_the_length(tmp_path: Path, choose: bool) -> None:
     config, data = smoke(*FAST[:1]), sines(12)
     train_tokenizer.run(data, config.tokenizer, config.tokenizer_training, config.trainer, tmp_path)
-    training = config.prior_training.model_copy(update={"steps": 10, "refit_below": 300, "choose_decoding": choose})
+    changes = {"steps": 10, "refit_below": 300, "choose_decoding": choose, "lengths": 3}
+    training = config.prior_training.model_copy(update=changes)
     record = train_prior.run(data, config.prior, training, config.trainer, config.sampling, tmp_path)
-    lengths = train_prior.refit_lengths(training, int(record["best_step"]))
-    assert len(lengths) == 1 or choose
+    assert ("best_step" in record) != choose
+    lengths = train_prior.all_lengths(training) if choose else [min(int(record["best_step"]), 6)]
+    assert lengths == [3, 4, 6] or not choose
     place = lengths.index(int(record["trained_steps"]))
-    state = torch.load(tmp_path / "prior-refit-last.ckpt", weights_only=True)["state_dict"]
+    last = tmp_path / ("prior-last.ckpt" if choose else "prior-refit-last.ckpt")
+    state = torch.load(last, weights_only=True)["state_dict"]
     saved = Prior.from_pretrained(tmp_path / "prior").state_dict()
     assert all(torch.equal(saved[name], state[f"kept.{place}.{name}"]) for name in saved)
 

@@ -105,7 +105,7 @@ def sample(
     from timeloom.prior.decoding import SamplingConfig
     from timeloom.progress import RichProgress
     from timeloom.stages import sample as stage
-    from timeloom.stages.train import saved_config
+    from timeloom.stages.train import saved_sampling
 
     check_writable_suffix(out)
     tokenizer, prior = stage.load(run)
@@ -116,7 +116,7 @@ def sample(
         "guidance_scale": guidance,
         "texture": texture,
     }
-    base = saved_config(run).sampling.model_dump()
+    base = saved_sampling(run).model_dump()
     config = SamplingConfig.parse(merge(base, {k: v for k, v in given.items() if v is not None}))
     made = stage.run(
         tokenizer, prior, n, config, labels=label, match_labels=match_labels, seed=seed, progress=RichProgress()

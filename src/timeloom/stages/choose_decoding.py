@@ -140,8 +140,7 @@ class _Trials:
         self, tokenizer: Tokenizer, config: SamplingConfig, real: np.ndarray, wanted: np.ndarray, seed: int
     ) -> None:
         self.tokenizer, self.config, self.real, self.wanted, self.seed = tokenizer, config, real, wanted, seed
-        # the last prior whose copies are counted is the one that is tried, and first so
-        self.made = functools.lru_cache(maxsize=1)(self._made)
+        self.made = functools.cache(self._made)
 
     def _made(self, prior: Prior, candidate: Decoding) -> np.ndarray:
         generator = torch.Generator().manual_seed(self.seed)
@@ -177,13 +176,20 @@ def _least_copying(
 ) -> tuple[int, float | Literal["auto"]]:
     """Place of the first prior whose most random candidate makes few copies, and the amount of texture.
 
+    The longer a prior was trained, the more it copies: of the priors, longest first, the place is found by halving.
     Where all of them copy, some with more texture than the tokenizer found best may not: what looks like a copy is then
     a series whose own noise was smoothed away. If that does not help either, the last prior has all its texture.
     """
     for amount in amounts:
-        for place, prior in enumerate(priors):
-            if passes(prior, CANDIDATES[0].model_copy(update={"texture": amount})):
-                return place, amount
+        candidate = CANDIDATES[0].model_copy(update={"texture": amount})
+        if passes(priors[0], candidate):
+            return 0, amount
+        if passes(priors[-1], candidate):
+            copies, good = 0, len(priors) - 1
+            while good - copies > 1:
+                middle = (copies + good) // 2
+                copies, good = (copies, middle) if passes(priors[middle], candidate) else (middle, good)
+            return good, amount
     return len(priors) - 1, amounts[-1]
 
 

@@ -22,7 +22,7 @@ from timeloom.prior.decoding import Round, SamplingConfig
 from timeloom.prior.prior import Prior
 from timeloom.progress import Progress, silent
 from timeloom.stages import sample
-from timeloom.stages.train import saved_config
+from timeloom.stages.train import saved_sampling
 from timeloom.stages.train_prior import class_indices, tokenize
 from timeloom.tokenizer.tokenizer import Tokenizer
 
@@ -49,7 +49,7 @@ class Models:
             InputError: a part is missing or damaged.
         """
         tokenizer, prior = sample.load(run)
-        return cls(tokenizer, prior, saved_config(run).sampling)
+        return cls(tokenizer, prior, saved_sampling(run))
 
 
 def run(

@@ -16,6 +16,7 @@ from timeloom import __version__
 from timeloom.checkpoint import CARD, fingerprint, read_json, write_json
 from timeloom.data import Dataset
 from timeloom.errors import InputError
+from timeloom.prior.decoding import SamplingConfig
 from timeloom.prior.prior import Prior
 from timeloom.progress import Progress, silent
 from timeloom.stages import train_prior, train_tokenizer
@@ -96,14 +97,17 @@ def run(
     return record
 
 
-def saved_config(out: Path) -> RunConfig:
-    """The configuration that a run was trained with.
+def saved_sampling(out: Path) -> SamplingConfig:
+    """How a run decodes unless told otherwise; its settings of training may be those of another version.
 
     Raises:
-        InputError: `run.json` is missing, damaged, or of another version.
+        InputError: `run.json` is missing, damaged, or of a version that decoded in another way.
     """
+    config = read_record(out)["config"]
     try:
-        return RunConfig.parse(read_record(out)["config"])
+        return SamplingConfig.parse(config["sampling"])
+    except (KeyError, TypeError):
+        raise InputError(f"{out / RECORD}: damaged, its config has no sampling") from None
     except InputError as error:
         raise InputError(str(error) if RECORD in str(error) else f"{out / RECORD}: {error}") from None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -30,6 +30,8 @@ FOLDER = "prior"
 WARPED = 6000
 # steps below which training is over before another process has started
 LONG = 1000
+# of a length of training to the next longer one: the shortest of eleven is a thirty-second of the longest
+RATIO = 2**-0.5
 
 
 class PriorTraining(OptimConfig):
@@ -43,12 +45,13 @@ class PriorTraining(OptimConfig):
         judge_every: steps between two looks at the held-out loss.
         judge_repeats: mask draws in each look.
         patience: looks without a better held-out loss after which training stops.
-        refit_below: data sets smaller than this are trained a second time on all their series, for at most two thirds
-            of `steps`, and the first time for at most half of them. So are larger ones where the held-out loss turned
-            before half of `steps`: noise in the series may overfit long before their patterns are learned.
-        refit_factors: how often the number of steps that the held-out loss found: samples get better for longer than
-            that loss does, until they are copies. The longest is taken whose samples do not copy, as found while
-            decoding is chosen; without that, the one nearest to 1.
+        refit_below: data sets smaller than this hold nothing out and are trained on all their series, for at most two
+            thirds of `steps`: samples get better for longer than a held-out loss does, until they are copies. Of
+            `lengths` numbers of steps the longest is taken whose samples do not copy, as found while decoding is
+            chosen. So are larger ones, a second time, where the held-out loss turned before half of `steps`: noise in
+            the series may overfit long before their patterns are learned. Without a choice of decoding the best step
+            on held-out series is the length, and small sets are trained twice, too.
+        lengths: how many numbers of steps, each `RATIO` of the next.
         warp: strength of the random time warps of half of the series; `auto` is 0.05 below 1000 series, else 0.
         choose_decoding: try several ways of decoding on the trained prior and keep the best for this run.
     """
@@ -63,7 +66,7 @@ class PriorTraining(OptimConfig):
     judge_repeats: int = Field(default=4, ge=1)
     patience: int = Field(default=8, ge=1)
     refit_below: int = Field(default=300, ge=0)
-    refit_factors: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(0.5, 1.0, 2.0, 4.0), min_length=1)
+    lengths: int = Field(default=11, ge=1)
     warp: train_tokenizer.Warp = "auto"
     choose_decoding: bool = True
 
@@ -210,16 +213,23 @@ def _train(
     resume: bool,
     progress: Progress,
 ) -> _Trained:
-    """Train to the best step on held-out series; where that came early once more on all, for several lengths."""
+    """Train to the best step on held-out series; few series, or where that came early, on all, for several lengths."""
 
     def fitted(name: str, part: dict[str, Tensor], config: PriorTraining, **how: Any) -> FitResult:
         return fit(name, task, part, config, trainer, out, seed=seed, resume=resume, progress=progress, **how)
 
     if not training.holdout:
         return _Trained([training.steps], [fitted("prior", tokens, training).state], {})
+    small, half = len(data.X_train) < training.refit_below, -(-training.steps // 2)
+
+    def on_all(name: str, lengths: list[int], record: dict[str, float | str]) -> _Trained:
+        longest = training.model_copy(update={"steps": lengths[-1]})
+        return _Trained(lengths, list(fitted(name, tokens, longest, snapshots=tuple(lengths)).snapshots), record)
+
+    if small and training.choose_decoding:
+        return on_all("prior", all_lengths(training), {})
     part, unseen = train_tokenizer.hold_out(tokens, data.y_train, training.holdout, seed, training.holdout_most)
     judging = Judging(unseen, training.judge_every, training.judge_repeats, training.patience)
-    small, half = len(data.X_train) < training.refit_below, -(-training.steps // 2)
     first = training.model_copy(update={"steps": half}) if small else training
     found = fitted("prior", part, first, judging=judging)
     assert found.best_step is not None
@@ -227,19 +237,15 @@ def _train(
     record: dict[str, float | str] = {"best_step": found.best_step, "held_out_nll": found.best_loss}
     if not small and found.best_step >= half:
         return _Trained([found.best_step], [found.state], record)
-    lengths = refit_lengths(training, found.best_step)
-    again = training.model_copy(update={"steps": lengths[-1]})
-    refitted = fitted("prior-refit", tokens, again, snapshots=tuple(lengths))
-    return _Trained(lengths, list(refitted.snapshots), record)
+    lengths = all_lengths(training)
+    chosen = lengths if training.choose_decoding else [min(found.best_step, lengths[-1])]
+    return on_all("prior-refit", chosen, record)
 
 
-def refit_lengths(training: PriorTraining, best_step: int) -> list[int]:
-    """Numbers of steps, ascending, of `refit_factors`; of that nearest to 1 alone where nothing chooses among them."""
+def all_lengths(training: PriorTraining) -> list[int]:
+    """Numbers of steps, ascending to two thirds of all."""
     most = max(2 * training.steps // 3, 1)
-    factors = training.refit_factors
-    if not training.choose_decoding:
-        factors = (min(factors, key=lambda factor: abs(factor - 1)),)
-    return sorted({min(max(round(factor * best_step), 1), most) for factor in factors})
+    return sorted({max(round(most * RATIO**i), 1) for i in range(training.lengths)})
 
 
 def _built(task: PriorTask, state: dict[str, Tensor]) -> Prior:
