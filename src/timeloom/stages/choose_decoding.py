@@ -140,7 +140,8 @@ class _Trials:
         self, tokenizer: Tokenizer, config: SamplingConfig, real: np.ndarray, wanted: np.ndarray, seed: int
     ) -> None:
         self.tokenizer, self.config, self.real, self.wanted, self.seed = tokenizer, config, real, wanted, seed
-        self.made = functools.cache(self._made)
+        # each is wanted twice, to be judged and for its copies; that of the found prior a few looks later
+        self.made = functools.lru_cache(maxsize=4)(self._made)
 
     def _made(self, prior: Prior, candidate: Decoding) -> np.ndarray:
         generator = torch.Generator().manual_seed(self.seed)
