@@ -156,6 +156,7 @@ def _train(
         raise typer.Exit(130) from None
     for name in stages:
         done = record["stages"][name]
-        best = f", best at step {done['best_step']}" if "best_step" in done else ""
-        print(f"{name:<10} {done['seconds']:7.1f} s, {done['steps']} steps{best}")
+        # of the prior's states one was chosen; the tokenizer keeps its best, or as many steps on all series
+        kept = done.get("trained_steps", done.get("best_step"))
+        print(f"{name:<10} {done['seconds']:7.1f} s" + (f", after {kept} steps" if kept else ""))
     print(f"{out}" + ("" if "prior" in record["stages"] else ": next, timeloom train-prior with the same arguments"))
