@@ -245,6 +245,21 @@ def test_less_texture_is_chosen_where_the_data_have_less(in_data: float, expecte
     assert found.decoding.texture == expected
 
 
+@pytest.mark.parametrize(("in_data", "expected"), [(0.5, "auto"), (0.75, 0.75), (1.0, 1.0)])
+def test_more_texture_is_chosen_where_the_data_have_more(in_data: float, expected: float | str) -> None:
+    model = copy.deepcopy(tokenizer())
+    model.texture_amount.fill_(0.5)
+    for grid in model.grids:
+        grid.texture.level.fill_(1.0)
+    tokens = torch.randint(8, (200, 5, 1), generator=torch.Generator().manual_seed(3))
+    series = model.decode(tokens, torch.Generator().manual_seed(4), in_data).numpy()
+    labels = torch.zeros(len(series), dtype=torch.long)
+    found = choose_decoding.choose(
+        model, [prior(0.0)], series, labels, SETTINGS, seed=1, workers=Workers(0), progress=silent
+    )
+    assert found.decoding.texture == expected
+
+
 def test_the_largest_seed_is_allowed() -> None:
     series = around_the_liked_one(8)
     labels = torch.zeros(8, dtype=torch.long)
@@ -279,6 +294,6 @@ def test_the_stage_keeps_the_choice_in_its_card_and_its_record(tmp_path: Path) -
     assert Prior.from_pretrained(tmp_path / "prior").decoding == Decoding()
     record = run(training=config.prior_training.model_copy(update={"choose_decoding": True}))
     kept = Prior.from_pretrained(tmp_path / "prior").decoding
-    assert kept in choose_decoding.CANDIDATES[:5]
+    assert kept.model_copy(update={"texture": "auto"}) in choose_decoding.CANDIDATES[:5]
     assert kept.model_dump().items() <= record.items()
     assert record["decoding_distance"] > 0

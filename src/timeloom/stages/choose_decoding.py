@@ -42,6 +42,7 @@ MOST_REAL = 1000
 JUDGE_SEED = 1000
 JUDGE_STEPS = 250
 JUDGE = "judge"
+Texture = float | Literal["auto"]
 # the share of near copies among fresh real series, in the mean
 COPIES = 0.05
 
@@ -84,13 +85,17 @@ def choose(
     workers: Workers,
     progress: Progress,
 ) -> Choice:
-    """The first prior that does not copy, and the candidate whose samples are nearest to the training series (N, C, T).
+    """The prior, texture and candidate whose samples are nearest to the training series (N, C, T) without copying them.
 
     Frechet distance of the features of a classifier (FCN) trained on the training series, with the wanted class beside
     them, so that a series of another class than it was asked for counts as far (Frechet joint distance, DeVries et al.
-    2019, eq. 3); of ROCKET's features where there are no two classes. Candidates with more near copies than
-    `most_copies`, and than 1.5 times the fewest, are out. The nearest is then tried with half of the tokenizer's
-    texture and with none: stage 1 measured the amount with ROCKET, which sees more in noise than a classifier does.
+    2019, eq. 3); of ROCKET's features where there are no two classes.
+
+    The amount of texture that stage 1 measured, on a few series, is only where the search begins: with more of it a
+    noisy series is no longer smooth, and a longer trained prior no longer near to the training series. For each of
+    three amounts the longest trained prior is found that does not copy, and the nearest of these pairs decodes in all
+    ways. Candidates with more near copies than `most_copies`, and than 1.5 times the fewest, are out. Where no more
+    texture was wanted, half of it and none are tried on the nearest.
 
     Args:
         tokenizer: makes series of tokens.
@@ -105,25 +110,22 @@ def choose(
     rows = np.sort(np.random.default_rng(seed).permutation(len(series))[:MOST_REAL])
     classes = labels.numpy()
     wanted = proportional_labels(classes, N_SAMPLES)
-    most = most_copies(len(rows))
-    own = float(tokenizer.texture_amount)
+    distance_of = _judge(series, classes, rows, wanted, seed, workers, progress)
+    trials = _Trials(tokenizer, config, series[rows], wanted, seed, distance_of)
+    own, most = float(tokenizer.texture_amount), most_copies(len(rows))
     free = config.texture == "auto" and own > 0
-    trials = _Trials(tokenizer, config, series[rows], wanted, seed)
-    more: list[float | Literal["auto"]] = ["auto", (own + 1) / 2, 1.0] if free and own < 1 else ["auto"]
-    place, texture = _least_copying(priors, more, lambda prior, candidate: trials.copies(prior, candidate) <= most)
+    place, texture = _length_and_texture(trials, priors, ["auto", (own + 1) / 2, 1.0] if free else ["auto"], most)
     prior = priors[place]
     guidable = prior.n_classes > 1 and prior.config.label_drop > 0
     candidates = [of.model_copy(update={"texture": texture}) for of in CANDIDATES if guidable or of.guidance_scale == 1]
     less = [0.5 * own, 0.0] if free and texture == "auto" else []
-    distance_of = _judge(series, classes, rows, wanted, seed, workers, progress)
     tried: list[_Tried] = []
 
     def try_all(candidates: Sequence[Decoding]) -> _Tried:
         """The best of these and of those before."""
         for candidate in candidates:
-            distance = distance_of(trials.made(prior, candidate))
-            tried.append(_Tried(candidate, distance, trials.copies(prior, candidate)))
-            progress("decoding", len(tried), n_tries, f"distance {distance:.3g}")
+            tried.append(_Tried(candidate, trials.distance(prior, candidate), trials.copies(prior, candidate)))
+            progress("decoding", len(tried), n_tries, f"distance {tried[-1].distance:.3g}")
         allowed = max(most, 1.5 * min(of.share for of in tried))
         return min((of for of in tried if of.share <= allowed), key=lambda of: of.distance)
 
@@ -134,12 +136,19 @@ def choose(
 
 
 class _Trials:
-    """Samples of priors, of the same classes and from the same seed, and how many of them copy the drawn series."""
+    """Samples of priors, of the same classes and from the same seed; how far they are, and how many of them copy."""
 
     def __init__(
-        self, tokenizer: Tokenizer, config: SamplingConfig, real: np.ndarray, wanted: np.ndarray, seed: int
+        self,
+        tokenizer: Tokenizer,
+        config: SamplingConfig,
+        real: np.ndarray,
+        wanted: np.ndarray,
+        seed: int,
+        distance_of: Callable[[np.ndarray], float],
     ) -> None:
         self.tokenizer, self.config, self.real, self.wanted, self.seed = tokenizer, config, real, wanted, seed
+        self.distance_of = distance_of
         # each is wanted twice, to be judged and for its copies; that of the found prior a few looks later
         self.made = functools.lru_cache(maxsize=4)(self._made)
 
@@ -155,6 +164,10 @@ class _Trials:
     def copies(self, prior: Prior, candidate: Decoding) -> float:
         """Share of near copies."""
         return copy_share(self.real, self.made(prior, candidate))
+
+    def distance(self, prior: Prior, candidate: Decoding) -> float:
+        """Frechet joint distance to the drawn series."""
+        return self.distance_of(self.made(prior, candidate))
 
 
 class _Tried(NamedTuple):
@@ -172,26 +185,40 @@ def most_copies(n: int) -> float:
     return COPIES + (COPIES * (1 - COPIES) / n) ** 0.5
 
 
-def _least_copying(
-    priors: Sequence[Prior], amounts: Sequence[float | Literal["auto"]], passes: Callable[[Prior, Decoding], bool]
-) -> tuple[int, float | Literal["auto"]]:
-    """Place of the first prior whose most random candidate makes few copies, and the amount of texture.
+def _length_and_texture(
+    trials: _Trials, priors: Sequence[Prior], amounts: Sequence[Texture], most: float
+) -> tuple[int, Texture]:
+    """Place of a prior and an amount: of the longest trained ones that do not copy, each with its amount, the nearest.
 
-    The longer a prior was trained, the more it copies: of the priors, longest first, the place is found by halving.
-    Where all of them copy, some with more texture than the tokenizer found best may not: what looks like a copy is then
-    a series whose own noise was smoothed away. If that does not help either, the last prior has all its texture.
+    Where all priors copy with all amounts, the one that was trained least, with the last amount.
     """
-    for amount in amounts:
-        candidate = CANDIDATES[0].model_copy(update={"texture": amount})
-        if passes(priors[0], candidate):
-            return 0, amount
-        if passes(priors[-1], candidate):
-            copies, good = 0, len(priors) - 1
-            while good - copies > 1:
-                middle = (copies + good) // 2
-                copies, good = (copies, middle) if passes(priors[middle], candidate) else (middle, good)
-            return good, amount
-    return len(priors) - 1, amounts[-1]
+
+    def first(amount: Texture) -> Decoding:
+        return CANDIDATES[0].model_copy(update={"texture": amount})
+
+    def longest(amount: Texture) -> int | None:
+        return _longest(priors, lambda prior: trials.copies(prior, first(amount)) <= most)
+
+    pairs = [(place, amount) for amount in amounts if (place := longest(amount)) is not None]
+    if len(pairs) < 2:
+        return pairs[0] if pairs else (len(priors) - 1, amounts[-1])
+    return min(pairs, key=lambda pair: trials.distance(priors[pair[0]], first(pair[1])))
+
+
+def _longest(priors: Sequence[Prior], passes: Callable[[Prior], bool]) -> int | None:
+    """Place of the first prior that passes, None if none does.
+
+    They stand longest trained first, and the longer a prior was trained, the more it copies: it is found by halving.
+    """
+    if passes(priors[0]):
+        return 0
+    if not passes(priors[-1]):
+        return None
+    copies, good = 0, len(priors) - 1
+    while good - copies > 1:
+        middle = (copies + good) // 2
+        copies, good = (copies, middle) if passes(priors[middle]) else (middle, good)
+    return good
 
 
 def _classifier(seed: int) -> FCN:
