@@ -143,7 +143,7 @@ def test_resume_refuses_other_settings_and_data(timeloom, wave_run: Path, wave_f
         (["--steps", "0"], ["steps", "0"]),
         (["--temperature", "0"], ["temperature", "0"]),
         (["--choice-temperature", "-1"], ["choice_temperature", "-1"]),
-        (["--texture", "2"], ["texture", "2", "less than or equal to 1"]),
+        (["--texture", "3"], ["texture", "3", "less than or equal to 2"]),
     ],
 )
 def test_sampling_arguments(timeloom, wave_run: Path, tmp_path: Path, arguments: list[str], facts: list[str]) -> None:

@@ -96,7 +96,8 @@ def sample(
         float | None, typer.Option("--guidance", help="classifier-free guidance; above 1 is more typical of the class")
     ] = None,
     texture: Annotated[
-        float | None, typer.Option("--texture", help="noise put back into the smooth series: 0 (none) to 1 (all)")
+        float | None,
+        typer.Option("--texture", help="noise put back into the smooth series: 0 (none), 1 (all), up to 2"),
     ] = None,
 ) -> None:
     """Make synthetic series."""

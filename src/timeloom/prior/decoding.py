@@ -24,13 +24,14 @@ class Decoding(Frozen):
         temperature: divides the logits before a token is drawn.
         choice_temperature: weight of the Gumbel noise on the confidence, falling to 0 in the last round; 0 is greedy.
         guidance_scale: classifier-free guidance; 1 is the plain conditional model.
-        texture: share of the noise that reconstruction smooths away, 0 to 1; `auto` is the tokenizer's own.
+        texture: how much of the noise that reconstruction smooths away, 0 to 2; `auto` is the tokenizer's own. Its
+            level was measured on a few series, so that a little more than 1 may be right.
     """
 
     temperature: float = Field(default=0.9, gt=0)
     choice_temperature: float = Field(default=4.0, ge=0)
     guidance_scale: float = Field(default=1.0, ge=0)
-    texture: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = "auto"
+    texture: Literal["auto"] | Annotated[float, Field(ge=0, le=2)] = "auto"
 
 
 class SamplingConfig(Frozen):
@@ -44,7 +45,7 @@ class SamplingConfig(Frozen):
         order: which drawn tokens are kept first: `confidence`, or `random`.
         mask_schedule: share still masked after a share of the rounds.
         guidance_scale: classifier-free guidance; 1 is the plain conditional model.
-        texture: share of the noise that reconstruction smooths away, 0 to 1.
+        texture: how much of the noise that reconstruction smooths away, 0 to 2.
         batch_size: series decoded together.
     """
 
@@ -55,7 +56,7 @@ class SamplingConfig(Frozen):
     order: Literal["confidence", "random"] = "confidence"
     mask_schedule: Literal["cosine", "linear", "square"] = "cosine"
     guidance_scale: Literal["auto"] | Annotated[float, Field(ge=0)] = "auto"
-    texture: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = "auto"
+    texture: Literal["auto"] | Annotated[float, Field(ge=0, le=2)] = "auto"
     batch_size: int = Field(default=256, ge=1)
 
     def resolve(self, chosen: Decoding) -> SamplingConfig:

@@ -43,6 +43,8 @@ JUDGE_SEED = 1000
 JUDGE_STEPS = 250
 JUDGE = "judge"
 Texture = float | Literal["auto"]
+# the level of the noise was measured on a few series, and may be too low
+MOST_TEXTURE = 1.25
 # the share of near copies among fresh real series, in the mean
 COPIES = 0.05
 
@@ -93,9 +95,9 @@ def choose(
 
     The amount of texture that stage 1 measured, on a few series, is only where the search begins: with more of it a
     noisy series is no longer smooth, and a longer trained prior no longer near to the training series. For each of
-    three amounts the longest trained prior is found that does not copy, and the nearest of these pairs decodes in all
-    ways. Candidates with more near copies than `most_copies`, and than 1.5 times the fewest, are out. Where no more
-    texture was wanted, half of it and none are tried on the nearest.
+    four amounts the longest trained prior is found that does not copy, and the nearest of these pairs decodes in all
+    ways. Candidates with more near copies than `most_copies`, and than 1.5 times the fewest, are out. The nearest is
+    then tried with the other amounts, and with less than was measured.
 
     Args:
         tokenizer: makes series of tokens.
@@ -114,11 +116,13 @@ def choose(
     trials = _Trials(tokenizer, config, series[rows], wanted, seed, distance_of)
     own, most = float(tokenizer.texture_amount), most_copies(len(rows))
     free = config.texture == "auto" and own > 0
-    place, texture = _length_and_texture(trials, priors, ["auto", (own + 1) / 2, 1.0] if free else ["auto"], most)
+    amounts: list[Texture] = ["auto", *(of for of in ((own + 1) / 2, 1.0, MOST_TEXTURE) if free and of > own)]
+    place, texture = _length_and_texture(trials, priors, amounts, most)
     prior = priors[place]
     guidable = prior.n_classes > 1 and prior.config.label_drop > 0
     candidates = [of.model_copy(update={"texture": texture}) for of in CANDIDATES if guidable or of.guidance_scale == 1]
-    less = [0.5 * own, 0.0] if free and texture == "auto" else []
+    less: list[Texture] = [0.0, 0.5 * own] if free else []
+    others = [amount for amount in less + amounts if amount != texture]
     tried: list[_Tried] = []
 
     def try_all(candidates: Sequence[Decoding]) -> _Tried:
@@ -129,9 +133,9 @@ def choose(
         allowed = max(most, 1.5 * min(of.share for of in tried))
         return min((of for of in tried if of.share <= allowed), key=lambda of: of.distance)
 
-    n_tries = len(candidates) + len(less)
+    n_tries = len(candidates) + len(others)
     best = try_all(candidates)
-    best = try_all([best.decoding.model_copy(update={"texture": amount}) for amount in less])
+    best = try_all([best.decoding.model_copy(update={"texture": amount}) for amount in others])
     return Choice(place, best.decoding, best.distance)
 
 
@@ -190,7 +194,7 @@ def _length_and_texture(
 ) -> tuple[int, Texture]:
     """Place of a prior and an amount: of the longest trained ones that do not copy, each with its amount, the nearest.
 
-    Where all priors copy with all amounts, the one that was trained least, with the last amount.
+    Where all priors copy with all amounts, the one that was trained least, with all of the noise if that is free.
     """
 
     def first(amount: Texture) -> Decoding:
@@ -201,7 +205,7 @@ def _length_and_texture(
 
     pairs = [(place, amount) for amount in amounts if (place := longest(amount)) is not None]
     if len(pairs) < 2:
-        return pairs[0] if pairs else (len(priors) - 1, amounts[-1])
+        return pairs[0] if pairs else (len(priors) - 1, 1.0 if 1.0 in amounts else "auto")
     return min(pairs, key=lambda pair: trials.distance(priors[pair[0]], first(pair[1])))
 
 
