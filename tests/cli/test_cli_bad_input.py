@@ -127,6 +127,21 @@ def test_a_finished_run_is_not_lost(timeloom, wave_run: Path, wave_file: Path) -
     assert (wave_run / "prior" / "model.safetensors").read_bytes() == before
 
 
+def test_a_file_in_the_place_of_a_folder_is_refused_before_any_work(
+    timeloom, wave_run: Path, wave_file: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.txt"
+    file.write_text("mine")
+    for command in (
+        ("evaluate", wave_file, wave_file),
+        ("compare", wave_file, wave_file),
+        ("codebook", wave_run, wave_file),
+    ):
+        done = timeloom(*command, "--out", file)
+        refused(done, "--out", "mine.txt", "is a file, expected a folder")
+    assert file.read_text() == "mine"
+
+
 def test_resume_refuses_other_settings_and_data(timeloom, wave_run: Path, wave_file: Path, tmp_path: Path) -> None:
     resume = ["--out", wave_run, "--preset", "smoke", "--resume"]
     refused(timeloom("train", wave_file, *resume, "--set", "tokenizer.hidden=8"), "tokenizer.hidden", "16", "8")

@@ -53,6 +53,18 @@ def listed(names: list[str] | None) -> list[str] | None:
     return None if names is None else [part.strip() for name in names for part in name.split(",") if part.strip()]
 
 
+def check_folder(out: Path) -> None:
+    """Refuse an --out that cannot become a folder, before any work.
+
+    Raises:
+        InputError: it is a file.
+    """
+    from timeloom.errors import InputError
+
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out}: is a file, expected a folder")
+
+
 def encoder_cache(kept: bool) -> EncoderCache:
     """Where trained encoders are kept, if at all."""
     from timeloom.evaluation.cache import EncoderCache, default_folder

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from timeloom.cli.app import Cache, Data, Seed, Window, app, encoder_cache, listed, load_data
+from timeloom.cli.app import Cache, Data, Seed, Window, app, check_folder, encoder_cache, listed, load_data
 from timeloom.errors import InputError
 
 
@@ -38,6 +38,7 @@ def evaluate(
     from timeloom.progress import RichProgress
     from timeloom.stages import evaluate as stage
 
+    check_folder(out)
     real = load_data(data, window, split=protocol != "windows")
     X, y, _ = read_series(synthetic)
     models = None if run is None else stage.Models.load(run)
@@ -79,6 +80,7 @@ def compare(
     from timeloom.progress import RichProgress
     from timeloom.stages import evaluate as stage
 
+    check_folder(out)
     names = [path.stem for path in synthetic]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
