@@ -37,6 +37,16 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_folder(out: Path) -> None:
+    """Refuse what cannot become a folder, before any work.
+
+    Raises:
+        InputError: it is a file.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file, expected a folder")
+
+
 def write_json(path: Path, values: dict[str, Any]) -> None:
     """Write readable JSON, whole or not at all."""
     with replacing(path) as temporary:

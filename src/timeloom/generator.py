@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from timeloom.checkpoint import write_json
+from timeloom import encoders
+from timeloom.checkpoint import CARD, check_folder, write_json
 from timeloom.config import merge
 from timeloom.data import Dataset, check_series
 from timeloom.errors import InputError
@@ -97,12 +98,13 @@ class TimeSeriesGenerator(BaseEstimator):
         """Write a run folder, as `timeloom train` does: `timeloom sample` and `load` read it.
 
         Raises:
-            InputError: the folder is a file.
+            InputError: the folder is a file, or holds an encoder.
         """
         check_is_fitted(self, "prior_")
         out = Path(folder)
-        if out.exists() and not out.is_dir():
-            raise InputError(f"{out}: is a file, expected a folder")
+        check_folder(out)
+        if (out / encoders.FOLDER).exists() or (out / CARD).exists():
+            raise InputError(f"{out}: holds another model; allowed: a folder of its own")
         self.tokenizer_.save_pretrained(out / train.STAGES[0])
         self.prior_.save_pretrained(out / train.STAGES[1])
         write_json(out / train.RECORD, self.record_)

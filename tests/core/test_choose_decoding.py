@@ -277,6 +277,7 @@ def test_a_judge_that_trained_beside_judges_alike() -> None:
     )
     with Workers(1) as workers:
         choose_decoding.start_judge(workers, series, labels, seed=0)
+        assert workers.spare_cores is not None  # it trains
         beside = choose_decoding.choose(
             tokenizer(), [model], series, labels, SETTINGS, seed=0, workers=workers, progress=silent
         )

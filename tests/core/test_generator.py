@@ -11,6 +11,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from timeloom import InputError, TimeSeriesGenerator
+from timeloom.encoders import Rocket
 
 DATA = sines()
 FEW = {"tokenizer_training": {"steps": 6}, "prior_training": {"steps": 6}}
@@ -76,3 +77,8 @@ def test_faults_are_named(fitted: TimeSeriesGenerator, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="is a file"):
         fitted.save(tmp_path / "file")
+    Rocket(n_kernels=5).fit(DATA.X_train).save(tmp_path / "rocket")
+    Rocket(n_kernels=5).fit(DATA.X_train).save(tmp_path / "run" / "encoder")
+    for taken in ("rocket", "run"):
+        with pytest.raises(InputError, match="holds another model; allowed: a folder of its own"):
+            fitted.save(tmp_path / taken)

@@ -93,7 +93,7 @@ def test_without_labels_there_is_no_picture_of_classes(tmp_path: Path) -> None:
 
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("mine")
-    with pytest.raises(InputError, match="taken: is a file; allowed: a folder"):
+    with pytest.raises(InputError, match="taken: is a file, expected a folder"):
         study_codebook.run(two_grids(), two_splits(), tmp_path / "taken")
     assert (tmp_path / "taken").read_text() == "mine"
 

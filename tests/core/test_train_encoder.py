@@ -13,6 +13,7 @@ from core_helpers import sines, two_splits
 from timeloom.encoders import ENCODERS, Rocket, TS2Vec
 from timeloom.encoders.resuming import EVERY
 from timeloom.errors import InputError
+from timeloom.progress import Progress
 from timeloom.stages import encode, train, train_encoder
 
 TINY = ("output_dims=6", "hidden_dims=4", "depth=2", "steps=2")
@@ -104,16 +105,12 @@ def test_an_earlier_run_is_kept_unless_told_otherwise(tmp_path: Path) -> None:
 def test_a_training_that_was_cut_short_is_resumed_or_begun_anew(tmp_path: Path) -> None:
     data, out, config = two_splits(), tmp_path / "run", train_encoder.build("ts2vec", (*TINY, f"steps={EVERY + 10}"))
 
-    def killed(stage: str, done: int, total: int, note: str = "") -> None:
-        if done == EVERY:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        train_encoder.run(data, config, out, progress=killed)
+        train_encoder.run(data, config, out, progress=cut_short(EVERY))
     assert (out / train_encoder.CHECKPOINT).exists()
     with pytest.raises(InputError, match="was cut short; --resume goes on, --overwrite begins anew"):
         train_encoder.run(data, config, out)
-    with pytest.raises(InputError, match="was begun with other settings or series"):
+    with pytest.raises(InputError, match=f"was begun with steps = {EVERY + 10}, now it is 2; keep it the same"):
         train_encoder.run(data, train_encoder.build("ts2vec", TINY), out, resume=True)
     told: list[int] = []
     train_encoder.run(data, config, out, resume=True, progress=lambda stage, done, *rest: told.append(done))
@@ -121,6 +118,41 @@ def test_a_training_that_was_cut_short_is_resumed_or_begun_anew(tmp_path: Path) 
     assert sorted(path.name for path in out.iterdir()) == ["encoder", "run.json"]
     whole = train_encoder.fit(config, data)
     assert np.array_equal(train_encoder.load(out).encode(data.X_train), whole.encode(data.X_train))
+
+
+def cut_short(done: int) -> Progress:
+    def progress(stage: str, step: int, total: int, note: str = "") -> None:
+        if step == done:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def test_an_encoder_is_replaced_when_the_new_one_is_trained_even_after_a_break(tmp_path: Path) -> None:
+    data, out, config = two_splits(), tmp_path / "run", train_encoder.build("ts2vec", (*TINY, f"steps={EVERY + 10}"))
+    train_encoder.run(data, train_encoder.build("rocket", ["n_kernels=5"]), out)
+    with pytest.raises(KeyboardInterrupt):
+        train_encoder.run(data, config, out, overwrite=True, progress=cut_short(EVERY))
+    assert isinstance(train_encoder.load(out), Rocket)
+    assert train_encoder.facts(out)["encoder"] == "rocket"
+    train_encoder.run(data, config, out, resume=True)
+    assert isinstance(train_encoder.load(out), TS2Vec)
+    assert train_encoder.facts(out)["encoder"] == "ts2vec"
+
+
+def test_a_training_that_was_cut_short_is_named_and_kept(tmp_path: Path) -> None:
+    data, out, config = two_splits(), tmp_path / "run", train_encoder.build("ts2vec", (*TINY, f"steps={EVERY + 10}"))
+    with pytest.raises(KeyboardInterrupt):
+        train_encoder.run(data, config, out, progress=cut_short(EVERY))
+    before = (out / train_encoder.CHECKPOINT).read_bytes()
+    for read in (train_encoder.load, encode.load_any):
+        with pytest.raises(InputError, match=r"its training was cut short; `timeloom train-encoder .* --resume` goes"):
+            read(out)
+    with pytest.raises(InputError, match="holds the training of an encoder, rocket has none to go on with"):
+        train_encoder.run(data, train_encoder.build("rocket", ["n_kernels=5"]), out, resume=True)
+    with pytest.raises(InputError, match="give one of them"):
+        train_encoder.run(data, config, out, resume=True, overwrite=True)
+    assert (out / train_encoder.CHECKPOINT).read_bytes() == before
 
 
 def test_resuming_a_finished_run_leaves_it_as_it_is(tmp_path: Path) -> None:

@@ -106,12 +106,13 @@ def test_a_checkpoint_of_another_training_is_refused(sines: Callable, small_enco
     (X, _), file = sines(6, seed=0), tmp_path / "state.ckpt"
     small_encoder("ts2vec").set_params(steps=2).fit(X, checkpoint=file)
     before = file.read_bytes()
-    for other, series in (
-        (small_encoder("ts2vec").set_params(steps=3), X),
-        (small_encoder("ts2vec").set_params(steps=2, seed=1), X),
-        (small_encoder("ts2vec").set_params(steps=2), X + 1),
+    for other, series, difference in (
+        (small_encoder("ts2vec").set_params(steps=3), X, "steps = 2, now it is 3"),
+        (small_encoder("ts2vec").set_params(steps=2, seed=1), X, "seed = 3, now it is 1"),
+        (small_encoder("ts2vec").set_params(steps=2), X + 1, "series = "),
+        (small_encoder("fei").set_params(steps=2), X, "encoder = ts2vec, now it is fei"),
     ):
-        with pytest.raises(InputError, match=r"state\.ckpt: was begun with other settings or series"):
+        with pytest.raises(InputError, match=rf"state\.ckpt: was begun with {difference}"):
             other.fit(series, checkpoint=file)
     assert file.read_bytes() == before
     small_encoder("ts2vec").set_params(steps=2, device="cpu").fit(X, checkpoint=file)  # the device is no matter

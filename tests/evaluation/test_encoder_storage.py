@@ -52,6 +52,28 @@ def saved(sines: Callable, folder: Path) -> Path:
     return folder
 
 
+def test_the_folder_of_a_run_will_do(sines: Callable, tmp_path: Path) -> None:
+    saved(sines, tmp_path / "encoder")
+    X, _ = sines(4, seed=1)
+    inner = TS2Vec.load(tmp_path / "encoder").encode(X)
+    for found in (TS2Vec.load(tmp_path), load_encoder(tmp_path)):
+        np.testing.assert_array_equal(found.encode(X), inner)
+
+
+def test_another_kind_of_model_is_not_written_over(sines: Callable, tmp_path: Path) -> None:
+    folder = saved(sines, tmp_path / "ts2vec")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    rocket = Rocket(n_kernels=5).fit(sines(4, seed=0)[0])
+    with pytest.raises(InputError, match="ts2vec: holds a ts2vec; allowed: a folder of its own"):
+        rocket.save(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="is a file, expected a folder"):
+        rocket.save(tmp_path / "file")
+    rocket.save(tmp_path / "rocket")
+    rocket.save(tmp_path / "rocket")  # the same kind is replaced
+
+
 def test_a_folder_without_an_encoder_is_refused(sines: Callable, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no ts2vec checkpoint here"):
         TS2Vec.load(tmp_path / "nowhere")

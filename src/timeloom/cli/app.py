@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,16 +55,16 @@ def listed(names: list[str] | None) -> list[str] | None:
     return None if names is None else [part.strip() for name in names for part in name.split(",") if part.strip()]
 
 
-def check_folder(out: Path) -> None:
-    """Refuse an --out that cannot become a folder, before any work.
-
-    Raises:
-        InputError: it is a file.
-    """
-    from timeloom.errors import InputError
-
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out}: is a file, expected a folder")
+@contextmanager
+def interruptible(out: Path, *kept: str) -> Iterator[None]:
+    """End at Ctrl-C with exit status 130 and the word on whether a training left what it keeps in `out` (patterns)."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        found = any(any(out.glob(pattern)) for pattern in kept)
+        way = f"--resume, in place of any --overwrite, goes on from the last checkpoint in {out}"
+        print(f"interrupted; {way if found else 'nothing was kept yet, the same command begins anew'}", file=sys.stderr)
+        raise typer.Exit(130) from None
 
 
 def encoder_cache(kept: bool) -> EncoderCache:

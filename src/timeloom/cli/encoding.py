@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from timeloom.cli.app import Data, Out, Overwrite, Resume, Seed, Window, app, listed, load_data
+from timeloom.cli.app import Data, Out, Overwrite, Resume, Seed, Window, app, interruptible, listed, load_data
 
 
 @app.command("train-encoder")
@@ -31,9 +31,9 @@ def train_encoder(
     from timeloom.stages import train_encoder as stage
 
     config = stage.build(encoder, overrides or (), seed)
-    record = stage.run(
-        load_data(data, window), config, out, resume=resume, overwrite=overwrite, progress=RichProgress()
-    )
+    source = load_data(data, window)
+    with interruptible(out, stage.CHECKPOINT):
+        record = stage.run(source, config, out, resume=resume, overwrite=overwrite, progress=RichProgress())
     print(f"{encoder:<10} {record['seconds']:7.1f} s")
     print(out)
 

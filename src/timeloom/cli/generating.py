@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -20,9 +19,9 @@ from timeloom.cli.app import (
     Seed,
     Window,
     app,
+    interruptible,
     load_data,
 )
-from timeloom.errors import InputError
 
 
 @app.command()
@@ -142,19 +141,12 @@ def _train(
     from timeloom.stages import run_config
     from timeloom.stages import train as stage
 
-    if resume and overwrite:
-        raise InputError(
-            "--resume and --overwrite: one goes on with the run, the other throws it away; give one of them"
-        )
     config = run_config.build(preset, config_files or (), overrides or (), seed=seed)
     data = load_data(source, window)
-    try:
+    with interruptible(out, "*-last.ckpt", "*/config.json"):
         record = stage.run(
             data, config, out, stages=stages, resume=resume, overwrite=overwrite, progress=RichProgress()
         )
-    except KeyboardInterrupt:
-        print(f"interrupted; the same command with --resume goes on from the last checkpoint in {out}", file=sys.stderr)
-        raise typer.Exit(130) from None
     for name in stages:
         done = record["stages"][name]
         # of the prior's states one was chosen; the tokenizer keeps its best, or as many steps on all series

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from timeloom.cli.app import AnyRun, Data, Run, Window, app, check_folder, load_data
+from timeloom.cli.app import AnyRun, Data, Run, Window, app, load_data
 
 
 @app.command()
@@ -74,7 +74,6 @@ def codebook(
     from timeloom.stages import encode
     from timeloom.stages import study_codebook as stage
 
-    check_folder(out)
     tokenizer = encode.load(run)
     found = stage.run(tokenizer, load_data(data, window), out, level=level, progress=RichProgress())
     for name, of in found.items():

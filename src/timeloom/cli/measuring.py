@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from timeloom.cli.app import Cache, Data, Seed, Window, app, check_folder, encoder_cache, listed, load_data
+from timeloom.cli.app import Cache, Data, Seed, Window, app, encoder_cache, listed, load_data
 from timeloom.errors import InputError
 
 
@@ -34,6 +34,7 @@ def evaluate(
     seed: Seed = 0,
 ) -> None:
     """Measure synthetic series against real ones, beside honest floors."""
+    from timeloom.checkpoint import check_folder
     from timeloom.data import read_series
     from timeloom.progress import RichProgress
     from timeloom.stages import evaluate as stage
@@ -76,6 +77,7 @@ def compare(
     seed: Seed = 0,
 ) -> None:
     """Measure several generators' series side by side."""
+    from timeloom.checkpoint import check_folder
     from timeloom.data import read_series
     from timeloom.progress import RichProgress
     from timeloom.stages import evaluate as stage

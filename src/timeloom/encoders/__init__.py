@@ -13,6 +13,7 @@ from timeloom.encoders.catch22 import Catch22
 from timeloom.encoders.fcn import FCN
 from timeloom.encoders.fei import FEI
 from timeloom.encoders.rocket import Rocket
+from timeloom.encoders.storage import FOLDER, encoder_folder
 from timeloom.encoders.timedrl import TimeDRL
 from timeloom.encoders.ts2vec import TS2Vec
 from timeloom.errors import InputError
@@ -68,16 +69,16 @@ ENCODERS: dict[str, type[AnyEncoder]] = {cls.kind: cls for cls in (FCN, Rocket, 
 
 
 def load_encoder(folder: str | Path) -> AnyEncoder:
-    """The encoder of any kind that `save` wrote into `folder`.
+    """The encoder of any kind that `save` wrote into `folder`, or `timeloom train-encoder` into a run folder.
 
     Raises:
         InputError: no encoder is there, one of an unknown kind, or its files are damaged.
     """
-    card = Path(folder) / CARD
+    card = encoder_folder(folder) / CARD
     kind = read_json(card).get("kind")
     if not isinstance(kind, str) or kind not in ENCODERS:
         raise InputError(f"{card}: kind = {kind!r}; allowed: {', '.join(ENCODERS)}")
     return ENCODERS[kind].load(folder)
 
 
-__all__ = ["ENCODERS", "FCN", "FEI", "Catch22", "Encoder", "Rocket", "TS2Vec", "TimeDRL", "load_encoder"]
+__all__ = ["ENCODERS", "FCN", "FEI", "FOLDER", "Catch22", "Encoder", "Rocket", "TS2Vec", "TimeDRL", "load_encoder"]

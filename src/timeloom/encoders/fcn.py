@@ -156,7 +156,7 @@ class FCN(StoredEncoder):
             raise InputError(f"y holds the one class {self.classes_[0].item()!r}; allowed: at least 2 classes")
         self._network = self._new_network(series.shape[1])
         codes = codes.astype(np.int64)
-        kept = None if checkpoint is None else Checkpoint.of(checkpoint, self.settings, series.numpy(), codes)
+        kept = Checkpoint.of(checkpoint, self, series.numpy(), codes)
         self._train(series, torch.from_numpy(codes), progress, kept)
         return self
 

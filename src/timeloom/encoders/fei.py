@@ -110,7 +110,7 @@ class FEI(StoredEncoder):
             )
         steps = default_steps(series.numel()) if self.steps is None else self.steps
         budget = Budget(steps, self.batch_size, self.lr)
-        kept = None if checkpoint is None else Checkpoint.of(checkpoint, self.settings, series.numpy())
+        kept = Checkpoint.of(checkpoint, self, series.numpy())
         self._network = self._train(self._new_network(series.shape[1]), series, budget, progress, kept)
         self._scaler = scaler
         return self

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from timeloom import __version__
 from timeloom.checkpoint import replacing
+from timeloom.encoders.estimator import Estimator
 from timeloom.errors import InputError
 
 EVERY = 50  # steps, a second or a few of them: writing the file takes some milliseconds
@@ -23,21 +24,24 @@ class Checkpoint:
 
     Attributes:
         path: the file; it need not be there yet.
-        training: digest of the settings and the series, without which no state means anything.
+        training: the settings and a digest of the series, without which no state means anything; values as text.
     """
 
     path: Path
-    training: str
+    training: dict[str, str]
 
     @classmethod
-    def of(cls, path: str | Path, settings: dict[str, Any], *arrays: NDArray[Any]) -> Checkpoint:
-        """The file of the training with these settings on these arrays, wherever it is computed."""
-        wanted = {name: value for name, value in settings.items() if name != "device"}
-        digest = hashlib.sha256(f"{__version__}{wanted}".encode())
+    def of(cls, path: str | Path | None, encoder: Estimator, *arrays: NDArray[Any]) -> Checkpoint | None:
+        """The file of this encoder's training on these arrays, wherever it is computed; None without a path."""
+        if path is None:
+            return None
+        settings = {name: str(value) for name, value in encoder.settings.items() if name != "device"}
+        digest = hashlib.sha256()
         for array in arrays:
             digest.update(f"{array.shape}{array.dtype}".encode())
             digest.update(array.tobytes())
-        return cls(Path(path), digest.hexdigest()[:16])
+        training = {"encoder": encoder.kind, **settings, "series": digest.hexdigest()[:16], "version": __version__}
+        return cls(Path(path), training)
 
     def read(self) -> dict[str, Any] | None:
         """What `write` kept; None before the first time.
@@ -49,11 +53,15 @@ class Checkpoint:
             return None
         try:
             content = dict(torch.load(self.path, map_location="cpu", weights_only=True))
-            training, state = content["training"], dict(content["state"])
+            before, state = dict(content["training"]), dict(content["state"])
         except Exception as error:  # a cut or foreign file fails in many ways, all of them the file's
             raise InputError(f"{self.path}: damaged, cannot go on from it ({type(error).__name__})") from None
-        if training != self.training:
-            raise InputError(f"{self.path}: was begun with other settings or series; delete it to begin anew")
+        for name, now in self.training.items():
+            if before.get(name) != now:
+                raise InputError(
+                    f"{self.path}: was begun with {name} = {before.get(name)}, now it is {now}; keep it the same, or "
+                    "delete the file to begin anew"
+                )
         return state
 
     def write(self, state: dict[str, Any]) -> None:

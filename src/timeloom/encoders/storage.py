@@ -13,11 +13,22 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from torch import nn
 
-from timeloom.checkpoint import CARD, FORMAT, WEIGHTS, read_card, rebuilding, replacing, write_json
+from timeloom.checkpoint import (
+    CARD,
+    FORMAT,
+    WEIGHTS,
+    check_folder,
+    read_card,
+    read_json,
+    rebuilding,
+    replacing,
+    write_json,
+)
 from timeloom.encoders.estimator import Estimator
 from timeloom.encoders.inputs import check_fitted
 from timeloom.errors import InputError
 
+FOLDER = "encoder"  # in a run folder
 Arrays = dict[str, NDArray[Any]]
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -37,11 +48,14 @@ class StoredEncoder(Estimator):
         """Write the fitted encoder into `folder`, made if missing.
 
         Raises:
-            InputError: the encoder has not been fitted.
+            InputError: the encoder has not been fitted, or the folder is a file or holds another kind of model.
         """
         check_fitted(self)
         values, arrays = self._state()
         folder = Path(folder)
+        check_folder(folder)
+        if (folder / CARD).exists() and (there := read_json(folder / CARD).get("kind")) != self.kind:
+            raise InputError(f"{folder}: holds a {there}; allowed: a folder of its own")
         with replacing(folder / WEIGHTS) as temporary:
             save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary)
             digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
@@ -54,10 +68,12 @@ class StoredEncoder(Estimator):
     def load(cls, folder: str | Path) -> Self:
         """The encoder that `save` wrote into `folder`; it encodes bit for bit as the one that was saved.
 
+        The run folder of `timeloom train-encoder` will do, too.
+
         Raises:
             InputError: no encoder is there, or another kind of encoder, or its files are damaged.
         """
-        folder = Path(folder)
+        folder = encoder_folder(folder)
         card = read_card(folder, cls.kind)
         arrays = _read_arrays(folder, card.get("sha256"))
         with rebuilding(folder):
@@ -67,6 +83,12 @@ class StoredEncoder(Estimator):
             except RuntimeError:
                 raise InputError(f"the arrays in {WEIGHTS} do not fit these settings") from None
         return encoder
+
+
+def encoder_folder(folder: str | Path) -> Path:
+    """Where the encoder is: the folder itself, or `encoder` in the run folder that it is."""
+    folder = Path(folder)
+    return folder / FOLDER if (folder / FOLDER / CARD).exists() else folder
 
 
 def arrays_of(network: nn.Module) -> Arrays:

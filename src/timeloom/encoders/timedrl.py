@@ -119,9 +119,7 @@ class TimeDRL(StoredEncoder):
         scaler = SeriesScaler.fit(X)
         series, observed = self._prepare(scaler, X)
         budget = Budget(self.steps, self.batch_size, self.lr)
-        kept = (
-            None if checkpoint is None else Checkpoint.of(checkpoint, self.settings, series.numpy(), observed.numpy())
-        )
+        kept = Checkpoint.of(checkpoint, self, series.numpy(), observed.numpy())
         self._network = self._train(self._new_network(scaler), series, observed, budget, progress, kept)
         self._scaler = scaler
         return self

@@ -99,7 +99,7 @@ class TS2Vec(StoredEncoder):
             seed=self.seed,
             device=device,
             progress=progress,
-            checkpoint=None if checkpoint is None else Checkpoint.of(checkpoint, self.settings, series),
+            checkpoint=Checkpoint.of(checkpoint, self, series),
         )
         self._scaler = scaler
         return self

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from timeloom import encoders
 from timeloom.data import Dataset, atomic_file, check_series
 from timeloom.data.missing import fill_missing
 from timeloom.encoders import AnyEncoder
@@ -32,8 +33,10 @@ def load(run: Path) -> Tokenizer:
     """
     if not run.exists():
         raise InputError(f"{run}: no such run; `timeloom train DATA --out {run}` makes it")
-    if (run / train_encoder.FOLDER).exists():
+    if (run / encoders.FOLDER).exists():
         raise InputError(f"{run}: holds an encoder, not a generator; `timeloom train` makes one")
+    if not (run / train_tokenizer.FOLDER).exists() and list(run.glob(f"{train_tokenizer.FOLDER}*-last.ckpt")):
+        raise InputError(f"{run}: its training was cut short; `timeloom train DATA --out {run} --resume` goes on")
     if not (run / train_tokenizer.FOLDER).exists():
         raise InputError(f"{run}: is no run folder, it holds no {train_tokenizer.FOLDER}; `timeloom train` makes one")
     return Tokenizer.from_pretrained(run / train_tokenizer.FOLDER)
@@ -101,7 +104,8 @@ def load_any(run: Path) -> Tokenizer | AnyEncoder:
     """
     if not run.exists():
         raise InputError(f"{run}: no such run; `timeloom train` or `timeloom train-encoder` makes it")
-    return train_encoder.load(run) if (run / train_encoder.FOLDER).exists() else load(run)
+    begun = (run / train_encoder.CHECKPOINT).exists()
+    return train_encoder.load(run) if begun or (run / encoders.FOLDER).exists() else load(run)
 
 
 def run(

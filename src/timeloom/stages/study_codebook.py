@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from timeloom.checkpoint import check_folder
 from timeloom.data import Dataset, atomic_file
 from timeloom.errors import InputError
 from timeloom.evaluation.codebook_pictures import GridUse, class_use, code_maps, cooccurrences, histograms
@@ -74,8 +75,7 @@ def run(
     Raises:
         InputError: `out` is no folder, or as `read`.
     """
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: is a file; allowed: a folder for the pictures")
+    check_folder(out)
     uses = read(tokenizer, data, level, progress=progress)
     progress("draw", 0, 3 if data.y_train is None else 4)
     pictures = {

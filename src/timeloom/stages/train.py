@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from timeloom import __version__
-from timeloom.checkpoint import CARD, fingerprint, read_json, write_json
+from timeloom.checkpoint import CARD, check_folder, fingerprint, read_json, write_json
 from timeloom.data import Dataset
 from timeloom.errors import InputError
 from timeloom.prior.decoding import SamplingConfig
@@ -60,8 +60,7 @@ def run(
     if unknown or not stages:
         raise InputError(f"stages = {list(stages)}: expected one or both of {list(STAGES)}")
     stages = [stage for stage in STAGES if stage in stages]
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out}: is a file, expected a folder for the run")
+    check_way(out, resume, overwrite)
     if train_tokenizer.FOLDER not in stages:
         train_prior.matching_tokenizer(data, out)
     else:
@@ -97,6 +96,17 @@ def run(
     return record
 
 
+def check_way(out: Path, resume: bool, overwrite: bool) -> None:
+    """Refuse what no training can begin with.
+
+    Raises:
+        InputError: `out` is a file, or it is both to be gone on with and to be thrown away.
+    """
+    if resume and overwrite:
+        raise InputError("--resume and --overwrite: one goes on with the run, the other replaces it; give one of them")
+    check_folder(out)
+
+
 def saved_sampling(out: Path) -> SamplingConfig:
     """How a run decodes unless told otherwise; its settings of training may be those of another version.
 
@@ -109,7 +119,7 @@ def saved_sampling(out: Path) -> SamplingConfig:
     except (KeyError, TypeError):
         raise InputError(f"{out / RECORD}: damaged, its config has no sampling") from None
     except InputError as error:
-        raise InputError(str(error) if RECORD in str(error) else f"{out / RECORD}: {error}") from None
+        raise InputError(f"{out / RECORD}: {error}; train it again or install the version that wrote it") from None
 
 
 def read_record(out: Path) -> dict[str, Any]:

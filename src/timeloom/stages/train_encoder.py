@@ -17,12 +17,11 @@ from timeloom import __version__
 from timeloom.checkpoint import read_json, write_json
 from timeloom.config import Frozen, merge_all, parse_override
 from timeloom.data import Dataset
-from timeloom.encoders import ENCODERS, AnyEncoder, load_encoder
+from timeloom.encoders import ENCODERS, FOLDER, AnyEncoder, load_encoder
 from timeloom.errors import InputError
 from timeloom.progress import Progress, silent
-from timeloom.stages.train import RECORD, STAGES
+from timeloom.stages.train import RECORD, STAGES, check_way
 
-FOLDER = "encoder"
 CHECKPOINT = f"{FOLDER}-last.ckpt"  # of a training that was cut short
 # what says how long an encoder trains; 0 leaves it as it was drawn
 STEPS = "steps"
@@ -107,7 +106,7 @@ def run(
         config: what to do.
         out: the run folder.
         resume: go on with a training that was cut short; a finished one is left as it is.
-        overwrite: replace the encoder that an earlier run left there.
+        overwrite: replace the encoder that an earlier run left there, once the new one is trained.
         progress: told the step and the loss.
 
     Returns:
@@ -118,7 +117,10 @@ def run(
             the data (no labels, too short, ...).
     """
     _check_out(out, resume, overwrite)
-    if resume and (out / FOLDER).exists():
+    begun = (out / CHECKPOINT).exists()  # after the encoder that may be there, which it is to replace
+    if resume and begun and not config.untrained():
+        raise InputError(f"--resume {out}: holds the training of an encoder, {config.encoder} has none to go on with")
+    if resume and not begun and (out / FOLDER).exists():
         return _finished(out, config, data)
     if not resume:
         (out / CHECKPOINT).unlink(missing_ok=True)
@@ -163,6 +165,10 @@ def load(run: Path) -> AnyEncoder:
     Raises:
         InputError: it is missing or damaged.
     """
+    if not (run / FOLDER).exists() and (run / CHECKPOINT).exists():
+        raise InputError(
+            f"{run}: its training was cut short; `timeloom train-encoder DATA --out {run} --resume` goes on with it"
+        )
     if not (run / FOLDER).exists():
         raise InputError(f"{run}: holds no {FOLDER}; `timeloom train-encoder DATA --out {run}` makes one")
     return load_encoder(run / FOLDER)
@@ -206,8 +212,7 @@ def _finished(out: Path, config: EncoderConfig, data: Dataset) -> dict[str, Any]
 
 
 def _check_out(out: Path, resume: bool, overwrite: bool) -> None:
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out}: is a file, expected a folder for the run")
+    check_way(out, resume, overwrite)
     generator = [name for name in STAGES if (out / name).exists()]
     if generator:
         raise InputError(f"--out {out}: holds a generator's {generator[0]}; allowed: a folder of its own")
