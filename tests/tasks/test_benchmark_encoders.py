@@ -51,7 +51,7 @@ def method(name: str) -> stage.Method:
 
 def test_encoders_that_train_have_a_control_and_tasks_a_baseline() -> None:
     names = [of.name for of in stage.methods("classification", ["ts2vec", "rocket", "fcn"])]
-    assert names == ["ts2vec", "ts2vec, untrained", "rocket", "fcn", "fcn, untrained"]
+    assert names == ["ts2vec", "ts2vec, untrained", "rocket", "fcn", "fcn, untrained", "no encoder"]
     assert [of.name for of in stage.methods("anomaly", ["ts2vec"], control=False)] == ["ts2vec", "no encoder"]
     found = stage.methods("forecasting", ["ts2vec"], ["ts2vec.depth=3"])
     assert [of.name for of in found] == ["ts2vec", "ts2vec, untrained", "no encoder"]
@@ -95,6 +95,17 @@ def test_classification_judges_the_features_that_the_encoder_gives() -> None:
     unlabelled = dataclasses.replace(data, y_train=None, y_test=None)
     with pytest.raises(InputError, match="waves: has no labels"):
         stage.measure("classification", unlabelled, method("rocket"), seed=0)
+
+
+def test_classification_has_the_values_themselves_beside_it() -> None:
+    X, y = waves(40, 0)
+    X[:, 0, :3] += np.where(y == "fast", 500, -500)[:, None]  # plain to see, and of another unit than the rest
+    X[0, 0, 1] = np.nan
+    (found,) = stage.measure("classification", Dataset("plain", X, y, X[1:], y[1:]), method("no encoder"), seed=0)
+    assert found.method == "raw values"
+    assert found.figures["svm"] == found.figures["logistic"] == found.figures["svm F1"] == 1
+    with pytest.raises(InputError, match="plain: has no labels"):
+        stage.measure("classification", Dataset("plain", X, None, X, None), method("no encoder"), seed=0)
 
 
 def tiny_encoder(values: np.ndarray) -> TS2Vec:

@@ -18,7 +18,7 @@ from timeloom.stages.train_encoder import EncoderConfig
 
 Task = Literal["classification", "forecasting", "anomaly"]
 TASKS: tuple[Task, ...] = get_args(Task)
-BASELINES: dict[Task, str] = {"forecasting": "no encoder", "anomaly": "no encoder"}
+BASELINE = "no encoder"
 
 
 class Method(NamedTuple):
@@ -54,7 +54,7 @@ class Row(NamedTuple):
 
 
 def methods(task: str, encoders: Sequence[str], overrides: Iterable[str] = (), control: bool = True) -> list[Method]:
-    """What is compared: the encoders, beside each that trains its untrained self, and the task's baseline.
+    """What is compared: the encoders, beside each that trains its untrained self, and the task's baselines.
 
     Args:
         task: one of `TASKS`.
@@ -85,7 +85,7 @@ def methods(task: str, encoders: Sequence[str], overrides: Iterable[str] = (), c
         untrained = config.untrained() if control else None
         if untrained is not None:
             found.append(Method(f"{name}, untrained", untrained))
-    return [*found, *(Method(name, None) for of, name in BASELINES.items() if of == task)]
+    return [*found, Method(BASELINE, None)]
 
 
 def measure(
@@ -120,8 +120,9 @@ def measure(
         else:
             scored = encoder_tasks.anomaly(data, config, progress=progress)
             rows = {f"{method.name}, {name}": figures for name, figures in scored.items()}
+    elif config is None:
+        rows = encoder_tasks.classification_baselines(data, seed)
     else:
-        assert config is not None
         rows = {method.name: encoder_tasks.classification(data, config, progress=progress)}
     return [Result(data.name, name, seed, figures) for name, figures in rows.items()]
 

@@ -70,22 +70,40 @@ class ForecastConfig(Frozen):
     lookback: int | None = Field(default=None, ge=2)
 
 
+def check_labelled(data: Dataset) -> None:
+    """Refuse data that nothing can be classified in.
+
+    Raises:
+        InputError: no labels or no test split.
+    """
+    if data.y_train is None or data.X_test is None or data.y_test is None:
+        raise InputError(f"{data.name}: has no labels; allowed for classification: labelled data")
+
+
 def classification(data: Dataset, config: EncoderConfig, *, progress: Progress = silent) -> Figures:
     """Accuracy and macro F1 of each classifier on the test split, learned from the features of the training split.
 
     Raises:
         InputError: no labels or no test split, or an encoder that cannot learn from the data.
     """
-    if data.y_train is None or data.X_test is None or data.y_test is None:
-        raise InputError(f"{data.name}: has no labels; allowed for classification: labelled data")
+    check_labelled(data)
     encoder = fit(config, data, progress=progress)
-    train, test = (encode_series(encoder, X, progress=progress) for X in (data.X_train, data.X_test))
-    figures: Figures = {}
-    for name in CLASSIFIERS:
-        found = classify(train, data.y_train, test, data.y_test, classifier=name, seed=config.seed)
-        figures |= {name: found.accuracy, f"{name} F1": found.macro_f1}
-        progress("classify", len(figures) // 2, len(CLASSIFIERS))
-    return figures
+    return _classification_figures(data, lambda X: encode_series(encoder, X, progress=progress), config.seed, progress)
+
+
+def classification_baselines(data: Dataset, seed: int, *, progress: Progress = silent) -> dict[str, Figures]:
+    """The same of the values as they are, scaled by channel, without any encoder.
+
+    Raises:
+        InputError: no labels or no test split.
+    """
+    check_labelled(data)
+    scaler = Scaler.fit(data.X_train)
+
+    def values(X: NDArray[np.float32]) -> NDArray[np.float32]:
+        return scaler.transform(fill_missing(X)[0]).reshape(len(X), -1)
+
+    return {"raw values": _classification_figures(data, values, seed, progress)}
 
 
 def forecasting(
@@ -300,6 +318,22 @@ def _windows(values: NDArray[np.float64], length: int) -> NDArray[np.float32]:
     found = np.lib.stride_tricks.sliding_window_view(values, length, axis=0)
     step = stride(found.shape[0] * found.shape[1], MOST_LEARNED)
     return found[::step].reshape(-1, 1, length).astype(np.float32)
+
+
+def _classification_figures(
+    data: Dataset, features: Callable[[NDArray[np.float32]], NDArray[np.float32]], seed: int, progress: Progress
+) -> Figures:
+    """Accuracy and macro F1 of each classifier on the test split, learned from the features of the training split."""
+    assert data.y_train is not None
+    assert data.X_test is not None
+    assert data.y_test is not None
+    train, test = features(data.X_train), features(data.X_test)
+    figures: Figures = {}
+    for name in CLASSIFIERS:
+        found = classify(train, data.y_train, test, data.y_test, classifier=name, seed=seed)
+        figures |= {name: found.accuracy, f"{name} F1": found.macro_f1}
+        progress("classify", len(figures) // 2, len(CLASSIFIERS))
+    return figures
 
 
 def _forecast_figures(errors: dict[int, Errors]) -> Figures:
