@@ -74,10 +74,10 @@ def test_benchmarks_print_a_table_or_json_and_write_every_seed(timeloom, wave_fi
     assert done.code == 0, done.err
     head, *rows = done.out.splitlines()
     assert head.split()[:4] == ["data", "method", "seeds", "svm"]
-    assert [row[:27].split("  ")[1].strip() for row in rows] == ["ts2vec", "ts2vec, untrained", "rocket"]
+    assert [row[:27].split("  ")[1].strip() for row in rows] == ["ts2vec", "ts2vec, untrained", "rocket", "raw values"]
     written = json.loads((tmp_path / "found.json").read_text())
     assert written["task"] == "classification"
-    assert [result["seed"] for result in written["results"]] == [0, 1] * 3
+    assert [result["seed"] for result in written["results"]] == [0, 1] * 4
 
 
 @pytest.mark.parametrize(
@@ -109,6 +109,7 @@ def test_long_series_are_forecast_or_searched_for_faults(timeloom, tmp_path: Pat
         (("--task", "forecasting", "--encoders", "ts2vec"), ["waves.npz", "values"]),
         (("--task", "forecasting", "--encoders", "ts2vec", "--horizon", "2,x"), ["horizons = 'x'", "integer"]),
         (("--task", "anomaly", "--encoders", "rocket", "--univariate"), ["--univariate", "of forecasting"]),
+        (("--task", "anomaly", "--encoders", "rocket", "--out", "."), ["--out .", "is a folder"]),
     ],
 )
 def test_benchmarks_that_cannot_be_run_are_one_line(timeloom, wave_file: Path, arguments, facts: list[str]) -> None:

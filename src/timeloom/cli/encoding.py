@@ -66,13 +66,17 @@ def benchmark_encoders(
     """Measure what encoders are good for, beside their untrained selves: mean and deviation over the seeds."""
     from json import dumps
 
-    from timeloom.checkpoint import write_json
+    from timeloom.checkpoint import check_folder, write_json
     from timeloom.data import load_long
     from timeloom.errors import InputError
     from timeloom.progress import RichProgress
     from timeloom.stages import benchmark_encoders as stage
     from timeloom.stages.encoder_tasks import ForecastConfig
 
+    if out is not None:
+        check_folder(out.parent)
+        if out.is_dir():
+            raise InputError(f"--out {out}: is a folder, expected a JSON file")
     compared = stage.methods(task, listed(encoders) or [], overrides or (), control)
     if task != "forecasting" and (horizon or univariate):
         raise InputError(f"{'--horizon' if horizon else '--univariate'}: is of forecasting, the task is {task}")
