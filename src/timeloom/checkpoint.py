@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from timeloom.errors import InputError
 
-FORMAT = 5
+FORMAT = 6
 WEIGHTS, CARD = "model.safetensors", "config.json"
 
 

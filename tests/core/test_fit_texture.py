@@ -68,7 +68,8 @@ def test_more_steps_explain_the_residuals_better_than_their_mean() -> None:
         (residual,) = model.residual_frames(scaled)
         powers = power(residual, 1, 1)
         with torch.no_grad():
-            losses.append(model.grids[0].texture.nll(features, powers).item())
+            texture = model.grids[0].texture
+            losses.append(texture.nll(features, powers, texture.level).item())
     assert losses[0] == pytest.approx(1.0, abs=1e-4)  # powers over their mean
     assert losses[0] > losses[1] > losses[2]
 

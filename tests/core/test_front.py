@@ -47,6 +47,43 @@ def test_the_round_trip_is_exact_for_any_window_and_hop(data: st.DataObject) -> 
     torch.testing.assert_close(front.inverse(front(x)), x, atol=1e-4, rtol=0)
 
 
+def faint(batch: int, channels: int, length: int) -> torch.Tensor:
+    """A walk: the power of a bin falls with the square of its frequency."""
+    return series(batch, channels, length).cumsum(-1)
+
+
+def powers(front: STFTFront, x: torch.Tensor) -> torch.Tensor:
+    """Mean power (C, F) of each bin."""
+    (frames,) = front(x)
+    return frames.unflatten(1, (front.n_channels, 2, -1)).square().sum(2).mean(dim=(0, 3))
+
+
+def test_gains_bring_the_bins_to_one_power_as_far_as_they_are_told() -> None:
+    x = faint(50, 2, 64) * torch.tensor([1.0, 100.0])[:, None]
+    plain = powers(stft(2, 64), x)
+    assert plain.max() > 100 * plain.min()
+    for share in (0.0, 0.5, 1.0):
+        front = stft(2, 64, equalize=share)
+        front.fit(x)
+        found = powers(front, x)
+        torch.testing.assert_close(found.sum(dim=1), plain.sum(dim=1))
+        shape, wanted = found / found[:, :1], (plain / plain[:, :1]) ** (1 - share)
+        torch.testing.assert_close(shape, wanted, rtol=1e-4, atol=0)
+        torch.testing.assert_close(front.inverse(front(x)), x, rtol=1e-4, atol=1e-3)
+        torch.testing.assert_close(front.plain(x)[0], stft(2, 64)(x)[0])
+
+
+def test_gains_of_silence_and_of_rounding_stay_finite() -> None:
+    x = torch.zeros(4, 2, 64)
+    x[:, 1] = 3.0  # all of its power is in the lowest bins
+    front = stft(2, 64, equalize=1.0)
+    front.fit(x)
+    assert front.gain[0].unique().tolist() == [1.0]
+    assert torch.isfinite(front.gain).all()
+    assert front.gain[1].max() <= 100 * front.gain[1].min() * 1.001
+    torch.testing.assert_close(front.inverse(front(x)), x, atol=1e-4, rtol=0)
+
+
 @pytest.mark.parametrize("length", [33, 40])
 def test_each_band_alone_adds_up_to_the_whole(length: int) -> None:
     front, x = stft(2, length, bands=(1, 4)), series(2, 2, length)

@@ -11,7 +11,7 @@ from core_helpers import fitted_tokenizer, spec, tokenizer_config
 from torch import Tensor
 
 from timeloom.tokenizer.front import FRONTS, FrontConfig
-from timeloom.tokenizer.texture import Texture, mixed, mixing_of, power, shaped
+from timeloom.tokenizer.texture import Texture, mean_level, mixed, mixing_of, power, shaped
 from timeloom.tokenizer.tokenizer import Tokenizer
 
 
@@ -85,15 +85,47 @@ def test_an_untrained_texture_says_its_level_and_that_is_zero_at_first() -> None
     assert torch.equal(made(features), made.level.expand(2, 3, 5))
 
 
-def test_the_texture_is_no_part_of_the_tokenizers_own_training() -> None:
-    model = Tokenizer(tokenizer_config(), spec())
-    assert not any(parameter.requires_grad for grid in model.grids for parameter in grid.texture.parameters())
+def textures(model: Tokenizer) -> list[torch.nn.Parameter]:
+    return [parameter for grid in model.grids for parameter in grid.texture.parameters()]
+
+
+def test_codes_learn_how_loud_the_noise_is_and_reconstruction_learns_nothing_of_it() -> None:
+    model = Tokenizer(tokenizer_config(), spec(1, 32)).train()
+    x = white(8, 1, 32)
+    for parameter in textures(model):
+        torch.nn.init.normal_(parameter, std=0.1)
+    term = model(x).terms["texture"]
+    for learning in (textures(model), [model.grids[0].encoder.head.weight]):
+        assert all(of.abs().max() > 0 for of in torch.autograd.grad(term, learning, retain_graph=True))
+    head = list(model.grids[0].decoder.head.parameters())
+    assert torch.autograd.grad(term, head, allow_unused=True) == (None, None)
+
+
+def test_the_term_is_the_likelihood_of_the_residual_times_the_error_of_reconstruction() -> None:
+    model = Tokenizer(tokenizer_config(), spec(1, 32)).train()
+    x = white(8, 1, 32)
+    out = model(x)  # an untrained network says the mean power of each bin
+    powers = power(model.front(x - out.recon)[0], 1, 2)
+    level = powers.mean(dim=(0, 2), keepdim=True)
+    error = out.terms["recon_time"] + out.terms["recon_stft"]
+    torch.testing.assert_close(out.terms["texture"], error * (powers / level).mean())
+
+
+def test_without_a_weight_the_texture_is_no_part_of_the_tokenizers_own_training() -> None:
+    model = Tokenizer(tokenizer_config(weights={"texture": 0.0}), spec())
+    assert not any(parameter.requires_grad for parameter in textures(model))
     assert sum(parameter.requires_grad for parameter in model.parameters()) > 0
+    assert all(parameter.requires_grad for parameter in textures(Tokenizer(tokenizer_config(), spec())))
+
+
+def test_mean_levels_are_those_of_each_power_and_above_zero() -> None:
+    powers = torch.tensor([[[1.0, 3.0], [0.0, 0.0]], [[2.0, 2.0], [0.0, 0.0]]])
+    assert mean_level(powers).tolist() == [[2.0], [pytest.approx(1e-8)]]
 
 
 def test_the_likelihood_is_best_at_the_true_variance() -> None:
     """Powers of complex Gaussian noise are exponential: the sample mean is the best constant variance."""
-    made, features = Texture(4, 2), torch.zeros(3000, 4, 2)
+    made, features = Texture(4, 2).requires_grad_(False), torch.zeros(3000, 4, 2)
     true = torch.tensor([[0.3], [5.0]])
     draws = torch.rand(3000, 2, 2, generator=generator())
     powers = -true * torch.log1p(-draws)
@@ -103,13 +135,13 @@ def test_the_likelihood_is_best_at_the_true_variance() -> None:
     losses = []
     for factor in (0.5, 0.9, 1.0, 1.1, 2.0):
         made.conv.bias.copy_((factor * mean).log())  # type: ignore[union-attr]
-        losses.append(made.nll(features, powers).item())
+        losses.append(made.nll(features, powers, made.level).item())
     assert min(losses) == losses[2]
     assert losses[2] == pytest.approx(float((1 + mean.log()).mean()), rel=1e-4)
     made.conv.bias.requires_grad_(True)  # type: ignore[union-attr]
     with torch.no_grad():
         made.conv.bias.copy_(mean.log())  # type: ignore[union-attr]
-    (slope,) = torch.autograd.grad(made.nll(features, powers), [made.conv.bias])  # type: ignore[list-item]
+    (slope,) = torch.autograd.grad(made.nll(features, powers, made.level), [made.conv.bias])  # type: ignore[list-item]
     assert slope.abs().max() < 1e-5
 
 

@@ -69,7 +69,7 @@ def test_weights_are_the_published_ones_up_to_one_factor() -> None:
 def test_no_loss_adds_no_weight_and_a_loss_adds_its_own() -> None:
     plain = tokenizer_config().term_weights()
     assert SSLConfig().term_weights() == {}
-    assert plain.keys() == {"recon_time", "recon_stft", "commitment"}
+    assert plain.keys() == {"recon_time", "recon_stft", "texture", "commitment"}
     with_loss = tokenizer_config(ssl={"loss": "vicreg"}).term_weights()
     assert with_loss == plain | SSLConfig(loss="vicreg").term_weights()
 

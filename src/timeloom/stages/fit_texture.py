@@ -9,14 +9,13 @@ from torch import Tensor
 
 from timeloom.encoders import Rocket
 from timeloom.evaluation.measures.frechet import frechet_distance
-from timeloom.tokenizer.texture import mixing_of, power
+from timeloom.tokenizer.texture import mean_level, mixing_of, power
 from timeloom.tokenizer.tokenizer import Tokenizer
 
 AMOUNTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 DRAWS = 3
 DOUBT = 10
 MOST_CASES = 2000
-TINY = 1e-8
 
 
 def fit(tokenizer: Tokenizer, scaled: Tensor, observed: Tensor | None, *, steps: int, seed: int) -> None:
@@ -33,11 +32,11 @@ def fit(tokenizer: Tokenizer, scaled: Tensor, observed: Tensor | None, *, steps:
         goal = power(residual, channels, parts)
         texture = grid.texture.requires_grad_(True)
         texture.mixing.copy_(mixing_of(residual, channels, parts, len(texture.mixing)))
-        texture.level.copy_(goal.mean(dim=(0, 2)).clamp(min=TINY)[:, None])
+        texture.level.copy_(mean_level(goal))
         optimizer = torch.optim.AdamW(texture.parameters(), lr=5e-3, weight_decay=1e-2)
         for _ in range(steps):
             drawn = torch.randint(len(goal), (min(32, len(goal)),), generator=generator)
-            loss = texture.nll(hidden[drawn], goal[drawn])
+            loss = texture.nll(hidden[drawn], goal[drawn], texture.level)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -50,8 +49,7 @@ def measure(tokenizer: Tokenizer, scaled: Tensor, observed: Tensor | None) -> li
     On its own training series a tokenizer loses less than on others: their residuals are too small a measure.
     """
     residuals, _ = _residuals(tokenizer, scaled, observed)
-    powers = [power(of, tokenizer.spec.n_channels, tokenizer.front.parts) for of in residuals]
-    return [of.mean(dim=(0, 2)).clamp(min=TINY)[:, None] for of in powers]
+    return [mean_level(power(of, tokenizer.spec.n_channels, tokenizer.front.parts)) for of in residuals]
 
 
 @torch.no_grad()

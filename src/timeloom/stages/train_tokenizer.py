@@ -26,6 +26,7 @@ from timeloom.tokenizer.tokenizer import Tokenizer, TokenizerConfig
 from timeloom.training import Batch, FitResult, Judging, OptimConfig, TrainerConfig, fit
 
 FOLDER = "tokenizer"
+MOST_FITTED = 2000  # series that the front end looks at
 RECONSTRUCTION = ("recon_time", "recon_stft")
 WARP, WARP_BELOW = 0.05, 1000
 Warp = Literal["auto"] | Annotated[float, Field(ge=0)]
@@ -81,11 +82,12 @@ class TokenizerTraining(OptimConfig):
 
 @dataclass(frozen=True)
 class TokenizerTask:
-    """What the engine trains in stage 1."""
+    """What the engine trains in stage 1; the front end is fitted to scaled series (n, C, T), if there are any."""
 
     config: TokenizerConfig
     spec: DataSpec
     warp: float = 0.0
+    scaled: Tensor | None = None
 
     @property
     def weights(self) -> dict[str, float]:
@@ -95,6 +97,8 @@ class TokenizerTask:
     def build(self) -> Tokenizer:
         """A fresh tokenizer, with the head of its self-supervised loss if it has one."""
         tokenizer = Tokenizer(self.config, self.spec)
+        if self.scaled is not None:
+            tokenizer.front.fit(self.scaled)
         tokenizer.add_ssl_head()
         return tokenizer
 
@@ -157,12 +161,13 @@ def run(
     """
     start = time.perf_counter()
     spec = describe(data)
-    task = TokenizerTask(config.resolve(spec), spec, warp_strength(training.warp, spec.n_train))
     check_batch(config, training, trainer)
     filled, observed = fill_missing(data.X_train)
     batch = {"scaled": torch.from_numpy(Scaler(np.array(spec.mean), np.array(spec.std)).transform(filled))}
     if not observed.all():
         batch["observed"] = torch.from_numpy(observed)
+    warp = warp_strength(training.warp, spec.n_train)
+    task = TokenizerTask(config.resolve(spec), spec, warp, batch["scaled"][:MOST_FITTED])
     record: dict[str, float | str] = {"steps": training.steps}
     common = {"seed": seed, "resume": resume, "progress": progress}
     n = len(filled)

@@ -16,6 +16,8 @@ from timeloom.errors import InputError
 
 AUTO_N_FFT = 16
 LONG, LONG_N_FFT = 256, 32
+# a bin with a smaller share of the strongest one's power is not raised further: it may be rounding
+FAINTEST = 1e-4
 
 
 class FrontConfig(Frozen):
@@ -29,6 +31,9 @@ class FrontConfig(Frozen):
         bands: inner edges, in frequency bins, that part the bins into bands, lowest first; each band gets a grid of its
             own. Empty is one band; (1,) parts the mean from the rest.
         patch: time points in a patch (`kind` patch only).
+        equalize: how far the bins, whose powers fall by orders of magnitude in most series, are brought to one power
+            in the training series (`kind` stft only): 0 leaves them as they are, 1 makes them alike. Encoder and loss
+            see no more of a faint bin than its power allows, classifiers do.
     """
 
     kind: Literal["stft", "patch"] = "stft"
@@ -36,6 +41,7 @@ class FrontConfig(Frozen):
     hop: Literal["auto"] | int = "auto"
     bands: tuple[int, ...] = ()
     patch: int = Field(default=8, ge=1)
+    equalize: float = Field(default=0.5, ge=0, le=1)
 
     def resolve(self, length: int) -> FrontConfig:
         """Fill in every `auto` for series of `length` time points.
@@ -68,13 +74,14 @@ class STFTFront(nn.Module):
 
     The window is scaled to unit energy, so a coefficient has about the scale of the series. The inverse is exact for
     every length, odd ones too, because it is told the length (Griffin and Lim 1984, least-squares overlap-add).
+    Every channel and bin has a gain, 1 until `fit` is called.
     """
 
     def __init__(self, config: FrontConfig, n_channels: int, length: int) -> None:
         super().__init__()
         assert isinstance(config.n_fft, int), "resolve the config first"
         assert isinstance(config.hop, int), "resolve the config first"
-        self.n_fft, self.hop = config.n_fft, config.hop
+        self.n_fft, self.hop, self.equalize = config.n_fft, config.hop, config.equalize
         self.n_channels, self.length = n_channels, length
         self.edges = (0, *config.bands, self.n_fft // 2 + 1)
         self.n_frames = length // self.hop + 1
@@ -84,7 +91,17 @@ class STFTFront(nn.Module):
         self.n_mixed = n_channels
         window = torch.hann_window(self.n_fft)
         self.register_buffer("window", window / window.square().sum().sqrt(), persistent=False)
+        self.register_buffer("gain", torch.ones(n_channels, 1, self.n_fft // 2 + 1, 1))
         self.window: Tensor
+        self.gain: Tensor
+
+    def fit(self, x: Tensor) -> None:
+        """Set the gains by series (B, C, T): powers to the power of -`equalize`; a channel's mean power stays."""
+        power = self._parts(x).square().sum(dim=2, keepdim=True).mean(dim=(0, 4)).unsqueeze(-1)
+        strongest = power.amax(dim=2, keepdim=True)
+        raised = torch.where(strongest > 0, power.clamp(min=FAINTEST * strongest), 1).pow(-self.equalize)
+        whole = torch.where(strongest > 0, power, 1)
+        self.gain.copy_((raised * whole.sum(2, keepdim=True) / (raised * whole).sum(2, keepdim=True)).sqrt())
 
     def describe(self) -> str:
         """One line for people."""
@@ -92,16 +109,25 @@ class STFTFront(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Transform series (B, C, T) to one array of frames (B, 2 C F_band, W) for each band."""
+        return self._split(self._parts(x) * self.gain)
+
+    def plain(self, x: Tensor) -> list[Tensor]:
+        """The frames without the gains: white noise stays white."""
+        return self._split(self._parts(x))
+
+    def _parts(self, x: Tensor) -> Tensor:
+        """The spectrum (B, C, 2, F, W), real and imaginary."""
         flat = rearrange(x, "b c t -> (b c) t")
         spectrum = torch.stft(flat, self.n_fft, self.hop, window=self.window, pad_mode="constant", return_complex=True)
-        parts = rearrange(torch.view_as_real(spectrum), "(b c) f w ri -> b c ri f w", c=self.n_channels)
+        return rearrange(torch.view_as_real(spectrum), "(b c) f w ri -> b c ri f w", c=self.n_channels)
+
+    def _split(self, parts: Tensor) -> list[Tensor]:
         return [rearrange(parts[..., a:b, :], "b c ri f w -> b (c ri f) w") for a, b in pairwise(self.edges)]
 
     def inverse(self, bands: list[Tensor]) -> Tensor:
         """Transform the frames of all bands back to series (B, C, T)."""
-        parts = torch.cat(
-            [rearrange(band, "b (c ri f) w -> (b c) f w ri", c=self.n_channels, ri=2) for band in bands], dim=1
-        )
+        split = [rearrange(band, "b (c ri f) w -> b c ri f w", c=self.n_channels, ri=2) for band in bands]
+        parts = rearrange(torch.cat(split, dim=3) / self.gain, "b c ri f w -> (b c) f w ri")
         # a real series has real DC and Nyquist bins; irfft ignores their imaginary part
         spectrum = torch.view_as_complex(parts.float().contiguous())
         flat = torch.istft(spectrum, self.n_fft, self.hop, window=self.window, length=self.length)
@@ -120,6 +146,9 @@ class PatchFront(nn.Module):
         self.parts = 1
         self.n_mixed = n_channels * self.patch
 
+    def fit(self, x: Tensor) -> None:
+        """Nothing: pieces of time have one power."""
+
     def describe(self) -> str:
         """One line for people."""
         return f"time patches of {self.patch}, {self.n_frames} frames"
@@ -128,6 +157,10 @@ class PatchFront(nn.Module):
         """Cut series (B, C, T) into one array of frames (B, C P, W)."""
         padded = F.pad(x, (0, self.n_frames * self.patch - self.length))
         return [rearrange(padded, "b c (w p) -> b (c p) w", p=self.patch)]
+
+    def plain(self, x: Tensor) -> list[Tensor]:
+        """The same: there are no gains."""
+        return self(x)
 
     def inverse(self, bands: list[Tensor]) -> Tensor:
         """Join frames to series (B, C, T)."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 MOST_LOG_RATIO = 4.0
 TINY, JITTER = 1e-12, 1e-4
+FAINTEST = 1e-8
 
 
 def power(frames: Tensor, n_channels: int, parts: int) -> Tensor:
@@ -20,6 +21,11 @@ def shaped(white: Tensor, variance: Tensor, n_channels: int, parts: int) -> Tens
     split = rearrange(white, "b (c p f) w -> b c p f w", c=n_channels, p=parts)
     deviation = rearrange(variance.sqrt(), "b (c f) w -> b c 1 f w", c=n_channels)
     return rearrange(split * deviation, "b c p f w -> b (c p f) w")
+
+
+def mean_level(powers: Tensor) -> Tensor:
+    """The mean (n_powers, 1), above 0, of powers (B, n_powers, W)."""
+    return powers.mean(dim=(0, 2)).clamp(min=FAINTEST)[:, None]
 
 
 def _rows(frames: Tensor, n_channels: int, parts: int, n_mixed: int) -> Tensor:
@@ -54,8 +60,9 @@ def mixing_of(frames: Tensor, n_channels: int, parts: int, n_mixed: int) -> Tens
 class Texture(nn.Module):
     """Variance of the residual in every channel, bin and frame, given the decoder's last hidden states.
 
-    A convolution gives the logarithm of the ratio to `level`, the mean over a data set. It is trained after the
-    tokenizer, which it does not change, by `nll`; an untrained one says `level` everywhere, and that is 0 at first.
+    A convolution gives the logarithm of the ratio to `level`, the mean over a data set. It is trained with the
+    tokenizer by `nll`, so that tokens say how loud the noise is that they cannot say, and once more after it, by
+    residuals that stand still; an untrained one says `level` everywhere, and that is 0 at first.
     What is lost of several channels is rarely independent: `mixing` correlates the noise, see `mixing_of`.
 
     Args:
@@ -70,7 +77,6 @@ class Texture(nn.Module):
         nn.init.zeros_(self.conv.weight)
         assert self.conv.bias is not None
         nn.init.zeros_(self.conv.bias)
-        self.requires_grad_(False)  # no part of the tokenizer's own training
         self.register_buffer("level", torch.zeros(n_powers, 1))
         self.register_buffer("mixing", torch.eye(n_mixed))
         self.level: Tensor
@@ -80,10 +86,16 @@ class Texture(nn.Module):
         """Variances (B, n_powers, W) of hidden states (B, hidden, W)."""
         return self._log_ratio(features).exp() * self.level
 
-    def nll(self, features: Tensor, powers: Tensor) -> Tensor:
-        """Mean negative log-likelihood of residual powers (B, n_powers, W), if they are Gaussian, up to a constant."""
+    def nll(self, features: Tensor, powers: Tensor, level: Tensor) -> Tensor:
+        """Mean negative log-likelihood of residual powers (B, n_powers, W), if they are Gaussian, up to a constant.
+
+        Args:
+            features: the decoder's hidden states (B, hidden, W).
+            powers: of the residual's frames.
+            level: (n_powers, 1), above 0; what the network's ratio is the ratio to.
+        """
         log_ratio = self._log_ratio(features)
-        return (powers / self.level * torch.exp(-log_ratio) + log_ratio).mean()
+        return (powers / level * torch.exp(-log_ratio) + log_ratio).mean()
 
     def _log_ratio(self, features: Tensor) -> Tensor:
         """Bounded, for the prior may put tokens together that training never saw."""

@@ -20,7 +20,7 @@ from timeloom.tokenizer.front import FRONTS, FrontConfig
 from timeloom.tokenizer.marginals import Marginals
 from timeloom.tokenizer.networks import Decoder, Encoder, halvings
 from timeloom.tokenizer.quantizer import Quantized, Quantizer, QuantizerConfig, straight_through
-from timeloom.tokenizer.texture import Texture, mixed, shaped
+from timeloom.tokenizer.texture import Texture, mean_level, mixed, power, shaped
 
 # below this error, of a channel of variance 1, no power mean gives it more weight
 SMALL = 1e-4
@@ -32,6 +32,9 @@ class TokenizerWeights(Frozen):
     Attributes:
         recon_time: mean squared error of the scaled series.
         recon_stft: mean squared error of the frames (real and imaginary parts).
+        texture: negative log-likelihood of what reconstruction loses under the noise that the tokens make of it, times
+            the reconstruction's own error: how loud the noise is becomes part of what tokens say. 0 leaves it to what
+            they happen to say (the gradient through a learned variance; Kendall and Gal 2017, eq. 8).
         commitment: pull of the latents towards their codes.
         codebook: pull of the codes towards their latents; None stands for 1 where the term exists.
         orthogonal: mean squared cosine between different codes; None stands for 0 where the term exists.
@@ -39,6 +42,7 @@ class TokenizerWeights(Frozen):
 
     recon_time: float = Field(default=1.0, ge=0)
     recon_stft: float = Field(default=1.0, ge=0)
+    texture: float = Field(default=0.3, ge=0)
     commitment: float = Field(default=0.25, ge=0)
     codebook: float | None = Field(default=None, ge=0)
     orthogonal: float | None = Field(default=None, ge=0)
@@ -95,7 +99,7 @@ class TokenizerConfig(Frozen):
     def term_weights(self) -> dict[str, float]:
         """The weight of every term that this configuration produces, by name."""
         weights = self.weights
-        named = {t: getattr(weights, t) for t in ("recon_time", "recon_stft", "commitment")}
+        named = {t: getattr(weights, t) for t in ("recon_time", "recon_stft", "texture", "commitment")}
         if self.quantizer.codebook == "gradient":
             named["codebook"] = 1.0 if weights.codebook is None else weights.codebook
             named["orthogonal"] = 0.0 if weights.orthogonal is None else weights.orthogonal
@@ -158,7 +162,7 @@ class Grid(nn.Module):
         self.encoder = Encoder(features, config.hidden, dim, widths, config.blocks, config.dropout)
         self.quantizer = Quantizer(config.quantizer)
         self.decoder = Decoder(features, config.hidden, dim, widths, config.blocks, config.dropout)
-        self.texture = Texture(config.hidden, n_powers, n_mixed)
+        self.texture = Texture(config.hidden, n_powers, n_mixed).requires_grad_(config.weights.texture > 0)
 
 
 class Tokenizer(nn.Module):
@@ -225,9 +229,9 @@ class Tokenizer(nn.Module):
         latents = self._latents(frames)
         z, seen = [of[:n] for of in latents], [of[n:] for of in latents]
         quantized = [grid.quantizer(of) for grid, of in zip(self.grids, z, strict=True)]
-        decoded = [
-            grid.decoder(torch.cat([q.z_q, of])) for grid, q, of in zip(self.grids, quantized, seen, strict=True)
-        ]
+        read = [torch.cat([q.z_q, of]) for q, of in zip(quantized, seen, strict=True)]
+        hidden = [grid.decoder.features(of) for grid, of in zip(self.grids, read, strict=True)]
+        decoded = [grid.decoder.head(of) for grid, of in zip(self.grids, hidden, strict=True)]
         series = self.front.inverse(decoded)
         recon = series[:n]
         terms = {name: torch.stack([q.terms[name] for q in quantized]).mean() for name in quantized[0].terms}
@@ -237,6 +241,8 @@ class Tokenizer(nn.Module):
             goal = self.front(target)
         terms["recon_time"] = self._mean_error([recon], [target])
         terms["recon_stft"] = self._mean_error([band[:n] for band in decoded], goal)
+        error = (terms["recon_time"] + terms["recon_stft"]).detach()
+        terms["texture"] = error * self._texture_nll([of[:n] for of in hidden], target - recon)
         if views:
             error = _errors(series[n:], torch.cat(views))
             error = error + _errors(*(torch.cat([band[n:] for band in of], dim=1) for of in (decoded, frames)))
@@ -246,6 +252,15 @@ class Tokenizer(nn.Module):
             terms |= {"recon_view": error.mean()} | self._ssl_terms(z, quantized, seen)
         tokens = torch.cat([q.tokens for q in quantized], dim=1)
         return TokenizerOutput(recon, tokens, z, [q.z_q for q in quantized], terms)
+
+    def _texture_nll(self, hidden: list[Tensor], residual: Tensor) -> Tensor:
+        """How unlikely the residual (B, C, T) is as noise of the variances that hidden states (B, hidden, W) ask for.
+
+        Only the variances learn by it: the residual is taken as it is.
+        """
+        powers = [power(of, self.spec.n_channels, self.front.parts) for of in self.front(residual.detach())]
+        parts = zip(self.grids, hidden, powers, strict=True)
+        return torch.stack([grid.texture.nll(of, loud, mean_level(loud)) for grid, of, loud in parts]).mean()
 
     def _mean_error(self, made: list[Tensor], wanted: list[Tensor]) -> Tensor:
         """Mean squared error of parts (B, C F, W) of all channels, averaged over them as `channel_power` says."""
@@ -312,7 +327,7 @@ class Tokenizer(nn.Module):
         """Frames of noise of each grid: white noise with the correlations and variances that the texture gives it."""
         channels, parts = self.spec.n_channels, self.front.parts
         shape = (len(features[0]), channels, self.spec.length)
-        white = self.front(torch.randn(shape, generator=generator, device=features[0].device))
+        white = self.front.plain(torch.randn(shape, generator=generator, device=features[0].device))
         return [
             shaped(mixed(of, grid.texture.mixing, channels, parts), grid.texture(hidden), channels, parts)
             for grid, hidden, of in zip(self.grids, features, white, strict=True)
