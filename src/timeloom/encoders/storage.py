@@ -54,7 +54,7 @@ class StoredEncoder(Estimator):
         values, arrays = self._state()
         folder = Path(folder)
         check_folder(folder)
-        if (folder / CARD).exists() and (there := read_json(folder / CARD).get("kind")) != self.kind:
+        if (there := _kind_in(folder)) not in (None, self.kind):
             raise InputError(f"{folder}: holds a {there}; allowed: a folder of its own")
         with replacing(folder / WEIGHTS) as temporary:
             save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary)
@@ -89,6 +89,14 @@ def encoder_folder(folder: str | Path) -> Path:
     """Where the encoder is: the folder itself, or `encoder` in the run folder that it is."""
     folder = Path(folder)
     return folder / FOLDER if (folder / FOLDER / CARD).exists() else folder
+
+
+def _kind_in(folder: Path) -> str | None:
+    """The kind of model in a folder; None of an empty one, and of a card that nobody can read."""
+    try:
+        return str(read_json(folder / CARD).get("kind"))
+    except InputError:
+        return None
 
 
 def arrays_of(network: nn.Module) -> Arrays:
