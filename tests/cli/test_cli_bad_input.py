@@ -138,7 +138,7 @@ def test_a_file_in_the_place_of_a_folder_is_refused_before_any_work(
         ("codebook", wave_run, wave_file),
     ):
         done = timeloom(*command, "--out", file)
-        refused(done, "--out", "mine.txt", "is a file, expected a folder")
+        refused(done, "mine.txt", "is a file, expected a folder")
     assert file.read_text() == "mine"
 
 
