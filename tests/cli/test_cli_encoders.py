@@ -7,7 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from cli_helpers import waves
+
+from timeloom.cli.app import interruptible
 
 TINY = ("--set", "output_dims=6", "--set", "hidden_dims=4", "--set", "depth=2", "--set", "steps=2")
 
@@ -118,3 +121,13 @@ def test_benchmarks_that_cannot_be_run_are_one_line(timeloom, wave_file: Path, a
     assert len(done.err.strip().splitlines()) == 1, done.err
     for fact in facts:
         assert fact in done.err
+
+
+@pytest.mark.parametrize(("kept", "said"), [(False, "nothing was kept yet"), (True, "--resume, in place of any")])
+def test_an_interruption_says_whether_anything_is_left_to_go_on_from(tmp_path: Path, capsys, kept, said) -> None:
+    if kept:
+        (tmp_path / "some-last.ckpt").write_bytes(b"")
+    with pytest.raises(typer.Exit) as ended, interruptible(tmp_path, "*-last.ckpt"):
+        raise KeyboardInterrupt
+    assert ended.value.exit_code == 130
+    assert said in capsys.readouterr().err

@@ -115,3 +115,11 @@ def test_a_probe_needs_a_seed() -> None:
     with pytest.raises(InputError, match="seeds is 0; allowed: at least 1"):
         probe.run(two_grids(), two_splits(), n_seeds=0)
     assert all(of.std == 0 for of in probe.run(two_grids(), two_splits(), n_seeds=1).values())
+
+
+def test_a_training_that_was_cut_short_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is no run folder, it holds no tokenizer"):
+        encode.load(tmp_path)
+    (tmp_path / "tokenizer-last.ckpt").write_bytes(b"")
+    with pytest.raises(InputError, match=r"its training was cut short; `timeloom train .* --resume` goes on"):
+        encode.load(tmp_path)

@@ -265,6 +265,14 @@ def test_without_a_holdout_the_last_step_is_taken(tmp_path: Path) -> None:
     assert "held_out_nll" not in record
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_the_front_end_is_fitted_to_the_training_series(tmp_path: Path, share: float) -> None:
+    config, data = smoke(*FAST[:1], f"tokenizer.front.equalize={share}"), sines()
+    train_tokenizer.run(data, config.tokenizer, config.tokenizer_training, config.trainer, tmp_path)
+    gain = Tokenizer.from_pretrained(tmp_path / "tokenizer").front.gain
+    assert bool((gain == 1).all()) == (share == 0)
+
+
 def test_a_small_set_is_trained_again_on_all_its_series(tmp_path: Path) -> None:
     config, data = smoke(*FAST[:1]), sines()
     train_tokenizer.run(data, config.tokenizer, config.tokenizer_training, config.trainer, tmp_path)

@@ -145,6 +145,18 @@ def test_the_likelihood_is_best_at_the_true_variance() -> None:
     assert slope.abs().max() < 1e-5
 
 
+def test_the_noise_has_its_variances_whatever_the_gains_of_the_bins() -> None:
+    model = Tokenizer(tokenizer_config(), spec(1, 64)).eval()
+    model.front.fit(white(50, 1, 64).cumsum(-1))
+    assert model.front.gain.max() > 2 * model.front.gain.min()
+    level = torch.linspace(0.5, 2.0, len(model.grids[0].texture.level))[:, None]
+    model.grids[0].texture.level.copy_(level)
+    features = [torch.zeros(3000, model.config.hidden, model.front.n_frames)]
+    (noise,) = model.texture(features, generator())
+    found = power(noise, 1, 2)[..., 4:-4].mean(dim=(0, 2))
+    assert found.tolist() == pytest.approx(level.flatten().tolist(), rel=0.05)
+
+
 # ---- decoding
 
 KINDS: dict[str, tuple[dict[str, Any], int, int]] = {

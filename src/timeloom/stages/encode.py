@@ -35,9 +35,9 @@ def load(run: Path) -> Tokenizer:
         raise InputError(f"{run}: no such run; `timeloom train DATA --out {run}` makes it")
     if (run / encoders.FOLDER).exists():
         raise InputError(f"{run}: holds an encoder, not a generator; `timeloom train` makes one")
-    if not (run / train_tokenizer.FOLDER).exists() and list(run.glob(f"{train_tokenizer.FOLDER}*-last.ckpt")):
-        raise InputError(f"{run}: its training was cut short; `timeloom train DATA --out {run} --resume` goes on")
     if not (run / train_tokenizer.FOLDER).exists():
+        if any(run.glob(f"{train_tokenizer.FOLDER}*-last.ckpt")):
+            raise InputError(f"{run}: its training was cut short; `timeloom train DATA --out {run} --resume` goes on")
         raise InputError(f"{run}: is no run folder, it holds no {train_tokenizer.FOLDER}; `timeloom train` makes one")
     return Tokenizer.from_pretrained(run / train_tokenizer.FOLDER)
 

@@ -165,11 +165,11 @@ def load(run: Path) -> AnyEncoder:
     Raises:
         InputError: it is missing or damaged.
     """
-    if not (run / FOLDER).exists() and (run / CHECKPOINT).exists():
-        raise InputError(
-            f"{run}: its training was cut short; `timeloom train-encoder DATA --out {run} --resume` goes on with it"
-        )
     if not (run / FOLDER).exists():
+        if (run / CHECKPOINT).exists():
+            raise InputError(
+                f"{run}: its training was cut short; `timeloom train-encoder DATA --out {run} --resume` goes on with it"
+            )
         raise InputError(f"{run}: holds no {FOLDER}; `timeloom train-encoder DATA --out {run}` makes one")
     return load_encoder(run / FOLDER)
 

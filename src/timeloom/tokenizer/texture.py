@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 MOST_LOG_RATIO = 4.0
 TINY, JITTER = 1e-12, 1e-4
-FAINTEST = 1e-8
+LEAST_LEVEL = 1e-8
 
 
 def power(frames: Tensor, n_channels: int, parts: int) -> Tensor:
@@ -25,7 +25,7 @@ def shaped(white: Tensor, variance: Tensor, n_channels: int, parts: int) -> Tens
 
 def mean_level(powers: Tensor) -> Tensor:
     """The mean (n_powers, 1), above 0, of powers (B, n_powers, W)."""
-    return powers.mean(dim=(0, 2)).clamp(min=FAINTEST)[:, None]
+    return powers.mean(dim=(0, 2)).clamp(min=LEAST_LEVEL)[:, None]
 
 
 def _rows(frames: Tensor, n_channels: int, parts: int, n_mixed: int) -> Tensor:
