@@ -155,15 +155,21 @@ class _Trials:
         self.distance_of = distance_of
         # each is wanted twice, to be judged and for its copies; that of the found prior a few looks later
         self.made = functools.lru_cache(maxsize=4)(self._made)
+        # amounts of texture are tried on the same tokens
+        self.drawn = functools.lru_cache(maxsize=64)(self._drawn)
 
-    def _made(self, prior: Prior, candidate: Decoding) -> np.ndarray:
+    def _drawn(self, prior: Prior, candidate: Decoding) -> tuple[list[Tensor], Tensor]:
+        """Tokens of the wanted classes, and the state of the generator after them."""
         generator = torch.Generator().manual_seed(self.seed)
         settings = self.config.resolve(candidate)  # what the user wrote stays
-        parts = [
-            self.tokenizer.decode(prior.sample(part, settings, generator), generator, settings.texture)
-            for part in torch.from_numpy(self.wanted).split(self.config.batch_size)
-        ]
-        return torch.cat(parts).numpy()
+        parts = torch.from_numpy(self.wanted).split(self.config.batch_size)
+        return [prior.sample(part, settings, generator) for part in parts], generator.get_state()
+
+    def _made(self, prior: Prior, candidate: Decoding) -> np.ndarray:
+        tokens, state = self.drawn(prior, candidate.model_copy(update={"texture": "auto"}))
+        generator, texture = torch.Generator(), self.config.resolve(candidate).texture
+        generator.set_state(state)
+        return torch.cat([self.tokenizer.decode(part, generator, texture) for part in tokens]).numpy()
 
     def copies(self, prior: Prior, candidate: Decoding) -> float:
         """Share of near copies."""
