@@ -59,7 +59,7 @@ class TimeSeriesGenerator(BaseEstimator):
             InputError: bad settings, or series that cannot be learned (it says which and why).
         """
         settings = run_config.build(self.preset, values=self.config, seed=self.seed)
-        series, labels = check_series(np.asarray(X), None if y is None else np.asarray(y), "X")
+        series, labels = check_series(X, None if y is None else np.asarray(y), "X")
         data = Dataset("X", series, labels, None, None)
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder)

@@ -68,6 +68,8 @@ def test_two_dimensions_and_no_labels_will_do() -> None:
 def test_faults_are_named(fitted: TimeSeriesGenerator, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="unknown key 'tokeniser': did you mean 'tokenizer'"):
         TimeSeriesGenerator(config={"tokeniser": {}}).fit(DATA.X_train)
+    with pytest.raises(InputError, match="series have 2 lengths, from 8 to 9 time points"):
+        TimeSeriesGenerator().fit([[0.0] * 9, [1.0] * 8])
     with pytest.raises(InputError, match=r"temprature.*temperature"):
         fitted.sample(1, temprature=1.0)
     with pytest.raises(InputError, match="slo"):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from timeloom.data import Dataset, check_series
+from timeloom.data.dataset import build_dataset
 from timeloom.errors import InputError
 
 
@@ -177,6 +178,26 @@ def test_a_missing_test_split_is_held_out_by_class_and_noted() -> None:
     again = whole.with_test_split()
     np.testing.assert_array_equal(again.X_train, split.X_train)
     assert split.with_test_split(0.5) is split
+
+
+def test_remarks_are_of_the_training_split_alone() -> None:
+    X = series(10)
+    X[:, 1] = 3.0
+    data = Dataset("gaps", X, None, None, None)
+    kept = data.with_test_split().rows[0]  # type: ignore[index]
+    X[kept[0], 0, :2] = np.nan
+    X[np.setdiff1d(np.arange(10), kept), 0, :5] = np.nan
+    whole = build_dataset("gaps", (X, None), None, (), ("gaps", "gaps"))
+    assert "12 of 180 training values are missing (6.7 %)" in whole.notes
+    split = whole.with_test_split().notes
+    assert [note for note in split if "missing" in note] == ["2 of 144 training values are missing (1.4 %)"]
+    assert len([note for note in split if "constant" in note]) == 1
+
+
+def test_a_long_series_read_as_many_short_ones_is_told_of_windows() -> None:
+    for long in (np.zeros((500, 3)), np.zeros(500)):
+        with pytest.raises(InputError, match="--window LENGTH cuts it into windows"):
+            check_series(long, None, "long")
 
 
 def test_a_set_without_labels_is_held_out_too() -> None:

@@ -107,6 +107,7 @@ def test_proportional_labels_need_labels_and_a_count() -> None:
     ("labels", "classes", "expected"),
     [
         (["3", "1"], (1, 2, 3), [3, 1]),
+        ([True, False], (0, 1), [1, 0]),  # truth values are read as 0 and 1
         ([3, 1], (1, 2, 3), [3, 1]),
         (2, (1, 2, 3), [2]),
         ("-1", (-1, 1), [-1]),

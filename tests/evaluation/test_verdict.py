@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from timeloom.evaluation.results import Interval, Measure, Verdict
-from timeloom.evaluation.verdict import SENTENCES, judge
+from timeloom.evaluation.verdict import FAULTS, SENTENCES, judge
 
 # name: (floor, good, borderline, bad), each a little inside its step
 LADDERS: dict[str, tuple[float, float, float, float]] = {
@@ -45,7 +45,9 @@ def verdict(aspect: str, **metrics: Measure) -> Verdict:
 def test_each_measure_is_graded_against_its_floor(aspect: str, name: str, grade: str) -> None:
     found = verdict(aspect, **{name: at(name, grade)})
     assert found.grade == grade
-    assert found.sentence == SENTENCES[found.aspect][found.grade]
+    alone = name in FAULTS and grade != "good"
+    assert found.sentence.startswith(FAULTS[name][found.grade] if alone else SENTENCES[found.aspect][found.grade])
+    assert found.sentence.endswith(f" By {name} alone: the rest was not asked for or is not defined.")
     assert [(metric, of) for metric, of, _ in found.evidence] == [(name, grade)]
 
 
@@ -77,6 +79,19 @@ def test_averages_round_down_or_the_worst_counts(grades: tuple[str, str], averag
     }
 
 
+def test_the_sentence_names_the_fault_that_counts() -> None:
+    copies, attack = at("copy_share", "good"), at("membership_by_distance", "bad")
+    found = verdict("privacy", copy_share=copies, membership_by_distance=attack)
+    assert (found.grade, found.sentence) == ("bad", FAULTS["membership_by_distance"]["bad"])
+    assert "copies" not in found.sentence
+    found = verdict("privacy", copy_share=at("copy_share", "bad"), membership_by_distance=attack)
+    assert (found.grade, found.sentence) == ("bad", SENTENCES["privacy"]["bad"])
+    found = verdict(
+        "fidelity", discriminative_rocket=at("discriminative_rocket", "bad"), precision=at("precision", "bad")
+    )
+    assert found.sentence == SENTENCES["fidelity"]["bad"]
+
+
 def test_undefined_and_foreign_measures_are_left_out() -> None:
     foreign = measure(99.0, 0.0)
     found = verdict("fidelity", precision=at("precision", "bad"), discriminative_rocket=measure(None, 0.0), fid=foreign)
@@ -91,8 +106,9 @@ def test_nothing_to_go_by_is_unknown_and_says_why() -> None:
     found = {v.aspect: v for v in judge({"precision": measure(None, None), "fid": measure(1.0, 1.0)})}
     assert {v.grade for v in found.values()} == {"unknown"}
     assert not any(v.evidence for v in found.values())
-    assert found["fidelity"].sentence.endswith("discriminative_rocket and precision, which are not defined here.")
-    assert found["privacy"].sentence.endswith("copy_share and membership_by_distance, which were not asked for.")
+    fidelity = "discriminative_rocket (not asked for) and precision (not defined here)."
+    assert found["fidelity"].sentence.endswith(fidelity)
+    assert found["privacy"].sentence.endswith("copy_share (not asked for) and membership_by_distance (not asked for).")
 
 
 def test_too_few_series_are_not_judged() -> None:

@@ -151,5 +151,5 @@ def _train(
         done = record["stages"][name]
         # of the prior's states one was chosen; the tokenizer keeps its best, or as many steps on all series
         kept = done.get("trained_steps", done.get("best_step"))
-        print(f"{name:<10} {done['seconds']:7.1f} s" + (f", after {kept} steps" if kept else ""))
+        print(f"{name:<10} {done['seconds']:7.1f} s" + (f", kept as it was after {kept} steps" if kept else ""))
     print(f"{out}" + ("" if "prior" in record["stages"] else ": next, timeloom train-prior with the same arguments"))

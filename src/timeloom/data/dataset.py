@@ -16,6 +16,7 @@ from timeloom.data.splits import ordered_holdout, stratified_holdout
 from timeloom.errors import InputError
 
 MIN_LENGTH = 8
+LONG_SERIES = "; if this is one long series, a row a time point, --window LENGTH cuts it into windows"
 HOLDOUT_SEED = 0
 _INTEGER = re.compile(r"[+-]?\d+(\.0*)?([eE][+-]?\d+)?")
 _MISSING_LABELS = frozenset({"", "?", "nan", "none"})
@@ -91,13 +92,15 @@ class Dataset:
         else:
             kept, held = stratified_holdout(self.y_train, len(self.X_train), share, HOLDOUT_SEED)
             note = f"no test split in the data: {share * 100:g} % were held out, seed {HOLDOUT_SEED}"
+        remarks, X_train = _remarks(self.X_train), self.X_train[kept]
+        notes = [of for of in self.notes if of not in remarks]  # they were of all series
         return dataclasses.replace(
             self,
-            X_train=self.X_train[kept],
+            X_train=X_train,
             y_train=None if self.y_train is None else self.y_train[kept],
             X_test=self.X_train[held],
             y_test=None if self.y_train is None else self.y_train[held],
-            notes=(*self.notes, note),
+            notes=(*notes, note, *_remarks(X_train)),
             rows=(kept, held),
         )
 
@@ -148,7 +151,8 @@ def check_series(X: Any, y: Any, where: str, min_per_class: int = 2) -> tuple[np
     """
     values = _numeric(X, where)
     if values.ndim not in (2, 3):
-        raise InputError(f"{where}: series have {values.ndim} dimensions; (n, T) or (n, channels, T) is needed")
+        long = LONG_SERIES if values.ndim == 1 else ""
+        raise InputError(f"{where}: series have {values.ndim} dimensions; (n, T) or (n, channels, T) is needed{long}")
     if values.ndim == 2:
         values = values[:, None, :]
     n, channels, length = values.shape
@@ -157,7 +161,9 @@ def check_series(X: Any, y: Any, where: str, min_per_class: int = 2) -> tuple[np
     if channels == 0:
         raise InputError(f"{where}: series have no channel; at least 1 is needed")
     if length < MIN_LENGTH:
-        turned = "; an array is (n, channels, T): is this one (n, T, channels)?" if channels >= MIN_LENGTH else ""
+        turned = LONG_SERIES if n >= MIN_LENGTH and channels == 1 else ""
+        if channels >= MIN_LENGTH:
+            turned = "; an array is (n, channels, T): is this one (n, T, channels)?"
         raise InputError(f"{where}: series have length {length}; at least {MIN_LENGTH} time points are needed{turned}")
     values = _finite(values, where)
     _refuse_all_missing(values, where)

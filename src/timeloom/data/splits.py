@@ -117,7 +117,8 @@ def match_label_type(labels: Any, classes: Sequence[int | str]) -> np.ndarray:
 
 
 def _match(label: Any, known: dict[str, int | str]) -> int | str:
-    text = str(label).strip()
+    # classes of truth values are read as 0 and 1
+    text = str(int(label) if isinstance(label, bool) else label).strip()
     if text in known:
         return known[text]
     same_number = [c for c in known.values() if isinstance(c, int | np.integer) and _number(text) == c]

@@ -34,12 +34,30 @@ SENTENCES: dict[Aspect, dict[Grade, str]] = {
         "bad": "Many are copies of training series, or give away which series were trained on.",
     },
 }
+# where the worst measure counts and it is one alone, what that one says
+FAULTS: dict[str, dict[Grade, str]] = {
+    "cas": {
+        "borderline": "A classifier trained on them works on real series, but not as well as one trained on real ones.",
+        "bad": "A classifier trained on them does not work well on real series.",
+    },
+    "predictive_error": {
+        "borderline": "A forecaster trained on them works on real series, but not as well as one trained on real ones.",
+        "bad": "A forecaster trained on them does not work well on real series.",
+    },
+    "copy_share": {
+        "borderline": "Some are nearer to training series than new real series would be.",
+        "bad": "Many are copies of training series.",
+    },
+    "membership_by_distance": {
+        "borderline": "They give away a little of which series were trained on.",
+        "bad": "They give away which series were trained on.",
+    },
+}
 WORST_COUNTS = ("usefulness", "privacy")
 CLASSES_COUNT = ("diversity", "usefulness")
 FEWEST = 10
 TOO_FEW = "Too few series to tell: {n} in the smallest set, at least {fewest} are needed."
-NOT_ASKED = "Not judged: it rests on {names}, which were not asked for."
-NOT_DEFINED = "Not judged: it rests on {names}, which are not defined here."
+ALONE = " By {names} alone: the rest was not asked for or is not defined."
 
 
 @dataclass(frozen=True)
@@ -151,6 +169,8 @@ def judge(metrics: Mapping[str, Measure], fewest: int = FEWEST, missing_classes:
     Of fidelity and diversity the grades of the measures are averaged and rounded down, so that one bad measure cannot
     be hidden by a good one; of usefulness and privacy the worst one counts, for each of them is a use or an attack.
 
+    The sentence says which of these it was, and whether some of the measures are missing.
+
     Args:
         metrics: measures by name.
         fewest: series in the smallest set; below 10 nothing is judged.
@@ -174,8 +194,17 @@ def _verdict(aspect: Aspect, metrics: Mapping[str, Measure], fewest: int, missin
         evidence.append(("classes", "bad", f"no synthetic series of class {', '.join(missing_classes)}"))
         return Verdict(aspect, "bad", SENTENCES[aspect]["bad"], evidence)
     if not scores:
-        names = [rule.metric for rule in RULES[aspect]]
-        reason = NOT_DEFINED if any(name in metrics for name in names) else NOT_ASKED
-        return Verdict(aspect, "unknown", reason.format(names=" and ".join(names)), [])
+        return Verdict(aspect, "unknown", _not_judged([rule.metric for rule in RULES[aspect]], metrics), [])
     grade = GRADES[min(scores) if aspect in WORST_COUNTS else sum(scores) // len(scores)]
-    return Verdict(aspect, grade, SENTENCES[aspect][grade], evidence)
+    sentence, at_fault = SENTENCES[aspect][grade], [name for name, of, _ in evidence if of == grade]
+    if aspect in WORST_COUNTS and grade != "good" and len(at_fault) == 1:
+        sentence = FAULTS[at_fault[0]][grade]
+    if len(scores) < len(RULES[aspect]):
+        sentence += ALONE.format(names=evidence[0][0])
+    return Verdict(aspect, grade, sentence, evidence)
+
+
+def _not_judged(names: Sequence[str], metrics: Mapping[str, Measure]) -> str:
+    """Why there is nothing to go by: each measure was not asked for, or has no value."""
+    reasons = [f"{name} ({'not defined here' if name in metrics else 'not asked for'})" for name in names]
+    return f"Not judged: it rests on {' and '.join(reasons)}."

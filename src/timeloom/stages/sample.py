@@ -101,8 +101,8 @@ def run(
     """
     if not 0 <= seed < 2**32:
         raise InputError(f"seed = {seed}: must be 0 to 2^32 - 1")
-    if n < 1:
-        raise InputError(f"n = {n}: at least 1 series")
+    if not isinstance(n, int | np.integer) or n < 1:
+        raise InputError(f"n = {n}: at least 1 series, and a whole number of them")
     config = config.resolve(prior.decoding)
     if config.guidance_scale != 1 and (prior.n_classes == 0 or prior.config.label_drop == 0):
         raise InputError(
