@@ -216,6 +216,26 @@ def test_where_every_prior_copies_the_texture_is_raised(
     assert (found.place, found.decoding.texture) == (expected[0], pytest.approx(expected[1]))
 
 
+def test_amounts_of_texture_are_tried_on_the_same_tokens() -> None:
+    model = copy.deepcopy(tokenizer())
+    for grid in model.grids:
+        grid.texture.level.fill_(1.0)
+    flat, first = prior(0.0), choose_decoding.CANDIDATES[0]
+    plain, loud = (first.model_copy(update={"texture": amount}) for amount in (0.0, 1.0))
+    wanted, made = np.zeros(30, dtype=np.int64), {}
+    for order in ((plain, loud), (loud, plain)):
+        trials = choose_decoding._Trials(model, SETTINGS, decoded(), wanted, 0, lambda _: 0.0)
+        made[order] = {candidate: trials.made(flat, candidate) for candidate in order}
+        (tokens,), _ = trials.drawn(flat, first)
+        assert trials.drawn.cache_info().misses == 1
+        np.testing.assert_array_equal(made[order][plain], model.decode(tokens).numpy())
+        noise = made[order][loud] - made[order][plain]
+        assert noise.std() > 0.1
+        assert abs(noise.mean()) < 0.3 * noise.std()
+    for candidate in (plain, loud):
+        np.testing.assert_array_equal(*(found[candidate] for found in made.values()))
+
+
 def test_a_texture_that_the_user_gave_is_neither_raised_nor_lowered() -> None:
     model, series = copy.deepcopy(tokenizer()), around_the_liked_one()
     model.texture_amount.fill_(0.2)

@@ -303,7 +303,7 @@ def test_a_prior_whose_held_out_loss_turns_early_is_trained_again_whatever_the_s
     half = 60
     for rate, early in ((1e-5, False), (0.05, True)):  # the one learns a little to the end, the other noise by heart
         changes = {"steps": 2 * half, "judge_every": 4, "refit_below": 0, "lr": rate, "matrix_lr": rate, "average": 0.0}
-        changes |= {"scatter": 0.0, "warp": 0.0}
+        changes["warp"] = 0.0
         training = config.prior_training.model_copy(update=changes)
         common = (data, config.prior, training, config.trainer, config.sampling, tmp_path)
         told: list[str] = []

@@ -32,7 +32,7 @@ class Dataset:
         y_train: Labels (n,), int64 or str, or None.
         X_test: float32 (m, C, T), or None.
         y_test: Labels (m,), or None.
-        notes: Sentences about what was decided on reading.
+        decisions: Sentences about what was decided on reading.
         ordered: The series are overlapping windows of one long series, in order of time.
         rows: Where the training and the test series stood before they were parted, (n,) and (m,); None if they came so.
     """
@@ -42,9 +42,14 @@ class Dataset:
     y_train: np.ndarray | None
     X_test: np.ndarray | None
     y_test: np.ndarray | None
-    notes: tuple[str, ...] = ()
+    decisions: tuple[str, ...] = ()
     ordered: bool = False
     rows: tuple[np.ndarray, np.ndarray] | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know: the decisions, and which training values are missing or constant."""
+        return (*self.decisions, *_remarks(self.X_train))
 
     @property
     def n_channels(self) -> int:
@@ -92,15 +97,13 @@ class Dataset:
         else:
             kept, held = stratified_holdout(self.y_train, len(self.X_train), share, HOLDOUT_SEED)
             note = f"no test split in the data: {share * 100:g} % were held out, seed {HOLDOUT_SEED}"
-        remarks, X_train = _remarks(self.X_train), self.X_train[kept]
-        notes = [of for of in self.notes if of not in remarks]  # they were of all series
         return dataclasses.replace(
             self,
-            X_train=X_train,
+            X_train=self.X_train[kept],
             y_train=None if self.y_train is None else self.y_train[kept],
             X_test=self.X_train[held],
             y_test=None if self.y_train is None else self.y_train[held],
-            notes=(*notes, note, *_remarks(X_train)),
+            decisions=(*self.decisions, note),
             rows=(kept, held),
         )
 
@@ -108,7 +111,7 @@ class Dataset:
 def build_dataset(
     name: str, train: tuple[Any, Any], test: tuple[Any, Any] | None, notes: Sequence[str], where: tuple[str, str]
 ) -> Dataset:
-    """Checked data set of raw `(X, y)` splits; adds notes on missing values and constant channels.
+    """Checked data set of raw `(X, y)` splits.
 
     Args:
         name: Name of the set.
@@ -130,7 +133,7 @@ def build_dataset(
                 f" those of the training split have {X_train.shape[1:]}"
             )
         y_test = _fit_test_labels(y_train, y_test, test[1], where[1])
-    return Dataset(name, X_train, y_train, X_test, y_test, (*notes, *_remarks(X_train)))
+    return Dataset(name, X_train, y_train, X_test, y_test, tuple(notes))
 
 
 def check_series(X: Any, y: Any, where: str, min_per_class: int = 2) -> tuple[np.ndarray, np.ndarray | None]:
@@ -161,10 +164,9 @@ def check_series(X: Any, y: Any, where: str, min_per_class: int = 2) -> tuple[np
     if channels == 0:
         raise InputError(f"{where}: series have no channel; at least 1 is needed")
     if length < MIN_LENGTH:
-        turned = LONG_SERIES if n >= MIN_LENGTH and channels == 1 else ""
-        if channels >= MIN_LENGTH:
-            turned = "; an array is (n, channels, T): is this one (n, T, channels)?"
-        raise InputError(f"{where}: series have length {length}; at least {MIN_LENGTH} time points are needed{turned}")
+        turned = "; an array is (n, channels, T): is this one (n, T, channels)?" if channels >= MIN_LENGTH else ""
+        hint = LONG_SERIES if n >= MIN_LENGTH and channels == 1 else turned
+        raise InputError(f"{where}: series have length {length}; at least {MIN_LENGTH} time points are needed{hint}")
     values = _finite(values, where)
     _refuse_all_missing(values, where)
     return values, None if y is None else _check_labels(y, n, where, min_per_class)

@@ -57,7 +57,7 @@ WORST_COUNTS = ("usefulness", "privacy")
 CLASSES_COUNT = ("diversity", "usefulness")
 FEWEST = 10
 TOO_FEW = "Too few series to tell: {n} in the smallest set, at least {fewest} are needed."
-ALONE = " By {names} alone: the rest was not asked for or is not defined."
+ALONE = " By {name} alone: the rest was not asked for or is not defined."
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ def _verdict(aspect: Aspect, metrics: Mapping[str, Measure], fewest: int, missin
     if aspect in WORST_COUNTS and grade != "good" and len(at_fault) == 1:
         sentence = FAULTS[at_fault[0]][grade]
     if len(scores) < len(RULES[aspect]):
-        sentence += ALONE.format(names=evidence[0][0])
+        sentence += ALONE.format(name=evidence[0][0])
     return Verdict(aspect, grade, sentence, evidence)
 
 
