@@ -53,6 +53,16 @@ def test_the_card_remembers_the_training_split(models: Models) -> None:
     assert (spec.n_train, spec.n_channels, spec.length) == (40, 1, 32)
     assert spec.mean[0] == pytest.approx(data.X_train.astype(np.float64).mean(), rel=1e-6)
     assert spec.std[0] == pytest.approx(data.X_train.astype(np.float64).std(), rel=1e-6)
+    assert (spec.low, spec.high) == ((float(data.X_train.min()),), (float(data.X_train.max()),))
+
+
+def test_the_range_of_the_values_is_that_of_each_channel_without_missing_ones() -> None:
+    data = sines(channels=2)
+    X = data.X_train.copy()
+    X[0, 0, :3], X[1, 1, 4], X[2, 0, 5] = np.nan, -50, 70
+    found = train_tokenizer.describe(dataclasses.replace(data, X_train=X))
+    assert found.low == (float(np.nanmin(X[:, 0])), -50)
+    assert found.high == (70, float(np.nanmax(X[:, 1])))
 
 
 def test_the_same_seed_gives_the_same_files_and_the_same_series(tmp_path: Path, run_folder: Path) -> None:

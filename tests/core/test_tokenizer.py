@@ -11,6 +11,7 @@ from core_helpers import fitted_tokenizer, spec, tokenizer_config
 from torch import Tensor
 
 from timeloom.checkpoint import save_model
+from timeloom.data.spec import DataSpec
 from timeloom.errors import InputError
 from timeloom.tokenizer.tokenizer import Tokenizer, TokenizerConfig, TokenizerOutput
 
@@ -46,6 +47,25 @@ def test_tokens_and_series_have_the_promised_shapes(sections: dict[str, Any], ch
     assert made.shape == x.shape
     assert made.dtype == torch.float32
     assert made.isfinite().all()
+
+
+def test_what_is_made_stays_in_the_range_of_the_training_values() -> None:
+    free, x = fitted_tokenizer(tokenizer_config(), spec(channels=2)), series(channels=2)
+    wide = free.decode(free.encode(x), torch.Generator().manual_seed(0))
+    low, high = (tuple(wide.transpose(0, 1).flatten(1).quantile(q, dim=1).tolist()) for q in (0.1, 0.8))
+    model = fitted_tokenizer(tokenizer_config(), spec(channels=2).model_copy(update={"low": low, "high": high}))
+    tokens = model.encode(x)
+    made = model.decode(tokens, torch.Generator().manual_seed(0))
+    expected = [wide[:, c].clamp(low[c], high[c]) for c in range(2)]
+    assert torch.equal(made, torch.stack(expected, dim=1))
+    assert not torch.equal(made, wide)
+    assert torch.equal(model.decode(tokens), free.decode(tokens))  # a reconstruction is what it is
+
+
+def test_a_range_is_of_all_channels() -> None:
+    for ends in ("low", "high"):
+        with pytest.raises(InputError, match="2 ends of the values' range for 3 channels"):
+            DataSpec.parse(spec(channels=3).model_dump() | {ends: (0.0, 1.0)})
 
 
 def test_encoding_does_not_depend_on_the_batch() -> None:

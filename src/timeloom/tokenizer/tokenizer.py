@@ -190,10 +190,13 @@ class Tokenizer(nn.Module):
         self.ssl_head: Head | None = None
         self.register_buffer("mean", torch.tensor(spec.mean, dtype=torch.float64)[:, None], persistent=False)
         self.register_buffer("std", torch.tensor(spec.std, dtype=torch.float64)[:, None], persistent=False)
+        limits = [ends or (free,) * spec.n_channels for ends, free in ((spec.low, -torch.inf), (spec.high, torch.inf))]
+        self.register_buffer("limits", torch.tensor(limits)[..., None], persistent=False)
         self.register_buffer("texture_amount", torch.zeros(()))
         self.marginals = Marginals(spec.n_channels)
         self.mean: Tensor
         self.std: Tensor
+        self.limits: Tensor
         self.texture_amount: Tensor
 
     def add_ssl_head(self) -> None:
@@ -305,7 +308,7 @@ class Tokenizer(nn.Module):
 
         With a generator they get the texture that the data have around their reconstructions: Gaussian noise whose
         spectrum the tokens decide, times `texture` (`auto`: `texture_amount`), and then the data's marginals, where
-        those were fitted. Without one they are the decoder's mean.
+        those were fitted; no value leaves the range of the training values. Without one they are the decoder's mean.
         """
         amount = float(self.texture_amount) if texture == "auto" else texture
         features = self.decoder_features(tokens)
@@ -314,7 +317,7 @@ class Tokenizer(nn.Module):
             noise = self.texture(features, generator)
             bands = [band + amount * of for band, of in zip(bands, noise, strict=True)]
         series = self.front.inverse(bands)
-        return self.unscale(series if generator is None else self.marginals(series))
+        return self.unscale(series) if generator is None else self.unscale(self.marginals(series)).clamp(*self.limits)
 
     @torch.no_grad()
     def decoder_features(self, tokens: Tensor) -> list[Tensor]:
