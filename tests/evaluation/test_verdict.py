@@ -47,7 +47,8 @@ def test_each_measure_is_graded_against_its_floor(aspect: str, name: str, grade:
     assert found.grade == grade
     alone = name in FAULTS and grade != "good"
     assert found.sentence.startswith(FAULTS[name][found.grade] if alone else SENTENCES[found.aspect][found.grade])
-    assert found.sentence.endswith(f" By {name} alone: the rest was not asked for or is not defined.")
+    (other,) = set(ASPECTS[aspect]) - {name}
+    assert found.sentence.endswith(f" By {name} alone: {other} was not asked for.")
     assert [(metric, of) for metric, of, _ in found.evidence] == [(name, grade)]
 
 
@@ -100,15 +101,17 @@ def test_undefined_and_foreign_measures_are_left_out() -> None:
         "privacy", copy_share=measure(0.9, None), membership_by_distance=at("membership_by_distance", "good")
     )
     assert (found.grade, len(found.evidence)) == ("good", 1)
+    assert found.sentence.endswith(" By membership_by_distance alone: copy_share is not defined here.")
 
 
 def test_nothing_to_go_by_is_unknown_and_says_why() -> None:
     found = {v.aspect: v for v in judge({"precision": measure(None, None), "fid": measure(1.0, 1.0)})}
     assert {v.grade for v in found.values()} == {"unknown"}
     assert not any(v.evidence for v in found.values())
-    fidelity = "discriminative_rocket (not asked for) and precision (not defined here)."
+    fidelity = "discriminative_rocket was not asked for and precision is not defined here."
     assert found["fidelity"].sentence.endswith(fidelity)
-    assert found["privacy"].sentence.endswith("copy_share (not asked for) and membership_by_distance (not asked for).")
+    privacy = "copy_share was not asked for and membership_by_distance was not asked for."
+    assert found["privacy"].sentence.endswith(privacy)
 
 
 def test_too_few_series_are_not_judged() -> None:

@@ -137,12 +137,13 @@ def _train(
     overwrite: bool,
     window: int | None,
 ) -> None:
+    data = load_data(source, window)
+    # torch takes seconds to import: a path that is not there is told at once
     from timeloom.progress import RichProgress
     from timeloom.stages import run_config
     from timeloom.stages import train as stage
 
     config = run_config.build(preset, config_files or (), overrides or (), seed=seed)
-    data = load_data(source, window)
     with interruptible(out, "*-last.ckpt", "*/config.json"):
         record = stage.run(
             data, config, out, stages=stages, resume=resume, overwrite=overwrite, progress=RichProgress()

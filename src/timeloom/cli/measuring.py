@@ -34,14 +34,16 @@ def evaluate(
     seed: Seed = 0,
 ) -> None:
     """Measure synthetic series against real ones, beside honest floors."""
-    from timeloom.checkpoint import check_folder
     from timeloom.data import read_series
+
+    real = load_data(data, window, split=protocol != "windows")
+    X, y, _ = read_series(synthetic)
+    # torch takes seconds to import: a path that is not there is told at once
+    from timeloom.checkpoint import check_folder
     from timeloom.progress import RichProgress
     from timeloom.stages import evaluate as stage
 
     check_folder(out)
-    real = load_data(data, window, split=protocol != "windows")
-    X, y, _ = read_series(synthetic)
     models = None if run is None else stage.Models.load(run)
     report = stage.run(
         real,

@@ -18,6 +18,7 @@ from timeloom.evaluation.workers import Workers
 from timeloom.progress import Progress, silent
 
 NO_LABELS = Absent("the data has no labels")
+NO_SYNTHETIC_LABELS = Absent("the synthetic series have no labels")
 NO_TOKENS = Absent("no tokenizer was given")
 Result = TypeVar("Result")
 
@@ -68,9 +69,9 @@ class Evidence:
         asked: list[tuple[Encoder, NDArray, NDArray | None]] = []
         if "ts2vec" in parts:
             asked += [(self._ts2vec(seed), self.real.X_train, None) for seed in self.seeds]
-        if "fcn_features" in parts or "predictions" in parts:
+        if "fcn_features" in parts or ("predictions" in parts and self.y_synthetic is not None):
             asked += self._classifiers("real", self.seeds)
-        if "predictions" in parts and self.real.y_test is not None:
+        if "predictions" in parts and self.real.y_test is not None and self.y_synthetic is not None:
             asked += [*self._classifiers("synthetic", [self.seed]), *self._classifiers("memorised", [self.seed])]
         for encoder, X, y in asked:
             self._cache.start(encoder, X, y, self._workers)
@@ -179,6 +180,8 @@ class Evidence:
     @cached_property
     def predictions(self) -> Predictions | Absent:
         """What FCNs trained on each set (first seed) say of the real test split."""
+        if self.y_synthetic is None and self.real.y_train is not None:
+            return NO_SYNTHETIC_LABELS
         if isinstance(self.fcns, Absent):
             return self.fcns
         if self.real.y_test is None:

@@ -57,7 +57,7 @@ WORST_COUNTS = ("usefulness", "privacy")
 CLASSES_COUNT = ("diversity", "usefulness")
 FEWEST = 10
 TOO_FEW = "Too few series to tell: {n} in the smallest set, at least {fewest} are needed."
-ALONE = " By {name} alone: the rest was not asked for or is not defined."
+ALONE = " By {name} alone: {rest}."
 
 
 @dataclass(frozen=True)
@@ -200,11 +200,18 @@ def _verdict(aspect: Aspect, metrics: Mapping[str, Measure], fewest: int, missin
     if aspect in WORST_COUNTS and grade != "good" and len(at_fault) == 1:
         sentence = FAULTS[at_fault[0]][grade]
     if len(scores) < len(RULES[aspect]):
-        sentence += ALONE.format(name=evidence[0][0])
+        rest = [rule.metric for rule in RULES[aspect] if rule.metric != evidence[0][0]]
+        sentence += ALONE.format(name=evidence[0][0], rest=_missing(rest, metrics))
     return Verdict(aspect, grade, sentence, evidence)
 
 
 def _not_judged(names: Sequence[str], metrics: Mapping[str, Measure]) -> str:
     """Why there is nothing to go by: each measure was not asked for, or has no value."""
-    reasons = [f"{name} ({'not defined here' if name in metrics else 'not asked for'})" for name in names]
-    return f"Not judged: it rests on {' and '.join(reasons)}."
+    return f"Not judged: {_missing(names, metrics)}."
+
+
+def _missing(names: Sequence[str], metrics: Mapping[str, Measure]) -> str:
+    """Why these measures have no say."""
+    return " and ".join(
+        f"{name} is not defined here" if name in metrics else f"{name} was not asked for" for name in names
+    )

@@ -46,7 +46,7 @@ METRICS: dict[str, Metric] = {
     "recall": Metric(fidelity.recall, "diversity", ("ts2vec",)),
     "coverage": Metric(fidelity.coverage, "diversity", ("ts2vec",)),
     "inception_score": Metric(fidelity.inception, "diversity", ("fcn_features",)),
-    "cas": Metric(usefulness.cas, "usefulness", ("fcn_features", "predictions")),
+    "cas": Metric(usefulness.cas, "usefulness", ("predictions",)),
     "augmentation_rocket": Metric(usefulness.augmentation_rocket, "usefulness", ("rocket",)),
     "predictive_error": Metric(usefulness.predictive_error, "usefulness"),
     "copy_share": Metric(privacy.copies, "privacy"),
