@@ -69,9 +69,10 @@ class Evidence:
         asked: list[tuple[Encoder, NDArray, NDArray | None]] = []
         if "ts2vec" in parts:
             asked += [(self._ts2vec(seed), self.real.X_train, None) for seed in self.seeds]
-        if "fcn_features" in parts or ("predictions" in parts and self.y_synthetic is not None):
+        predicted = "predictions" in parts and self.real.y_test is not None and self.y_synthetic is not None
+        if predicted or "fcn_features" in parts:
             asked += self._classifiers("real", self.seeds)
-        if "predictions" in parts and self.real.y_test is not None and self.y_synthetic is not None:
+        if predicted:
             asked += [*self._classifiers("synthetic", [self.seed]), *self._classifiers("memorised", [self.seed])]
         for encoder, X, y in asked:
             self._cache.start(encoder, X, y, self._workers)
@@ -180,12 +181,14 @@ class Evidence:
     @cached_property
     def predictions(self) -> Predictions | Absent:
         """What FCNs trained on each set (first seed) say of the real test split."""
-        if self.y_synthetic is None and self.real.y_train is not None:
+        real = self._labelled("real")
+        if isinstance(real, Absent):
+            return real
+        if self.y_synthetic is None:
             return NO_SYNTHETIC_LABELS
-        if isinstance(self.fcns, Absent):
-            return self.fcns
         if self.real.y_test is None:
             return Absent("the real test split has no labels")
+        assert not isinstance(self.fcns, Absent)
         return Predictions(
             truth=self.real.y_test,
             train=self._answers(self.fcns[0]),

@@ -122,7 +122,6 @@ class TokenizerTask:
 def describe(data: Dataset) -> DataSpec:
     """What the checkpoints will remember of the training split."""
     scaler = Scaler.fit(data.X_train)
-    values = data.X_train.swapaxes(0, 1).reshape(data.n_channels, -1)
     counts = None
     if data.y_train is not None and data.classes is not None:
         counts = tuple(int((data.y_train == label).sum()) for label in data.classes)
@@ -134,8 +133,8 @@ def describe(data: Dataset) -> DataSpec:
         length=data.length,
         mean=tuple(scaler.mean.tolist()),
         std=tuple(scaler.std.tolist()),
-        low=tuple(np.nanmin(values, axis=1).tolist()),
-        high=tuple(np.nanmax(values, axis=1).tolist()),
+        low=tuple(np.nanmin(data.X_train, axis=(0, 2)).tolist()),
+        high=tuple(np.nanmax(data.X_train, axis=(0, 2)).tolist()),
         classes=data.classes,
         class_counts=counts,
     )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from timeloom.evaluation.evidence import Absent, Views
-from timeloom.evaluation.gathering import Evidence
+from timeloom.evaluation.gathering import NO_SYNTHETIC_LABELS, Evidence
 from timeloom.evaluation.measures.bootstrap import centred_interval, redrawn
 from timeloom.evaluation.measures.discriminative import discriminative_cases, discriminative_score
 from timeloom.evaluation.measures.frechet import frechet_distance, frechet_replicates
@@ -47,7 +47,7 @@ def fid_fcn_by_class(evidence: Evidence) -> Measure:
     if isinstance(views, Absent):
         return undefined("lower", views)
     if labels is None:
-        return undefined("lower", Absent("the synthetic series have no labels"))
+        return undefined("lower", NO_SYNTHETIC_LABELS)
     real = evidence.real
     assert real.y_train is not None
     if real.y_test is None:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from timeloom.evaluation.evidence import Absent
-from timeloom.evaluation.gathering import Evidence
+from timeloom.evaluation.gathering import NO_SYNTHETIC_LABELS, Evidence
 from timeloom.evaluation.measures.augmentation import ridge_predictions
 from timeloom.evaluation.measures.bootstrap import centred_interval
 from timeloom.evaluation.measures.predictive import predictive_errors
@@ -46,7 +46,7 @@ def augmentation_rocket(evidence: Evidence) -> Measure:
         return undefined("higher", Absent("the training split holds a single class"))
     views = evidence.rocket
     by_real = ridge_predictions(views.train, real.y_train, views.test)
-    both: NDArray | Absent = Absent("the synthetic series have no labels")
+    both: NDArray | Absent = NO_SYNTHETIC_LABELS
     if y is not None:
         rows = capped_rows(len(y), evidence.seed)
         features = np.concatenate([views.train, views.synthetic[rows]])
