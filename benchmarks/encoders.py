@@ -26,10 +26,10 @@ from typing import Any
 import torch
 
 from timeloom import data as datasets
-from timeloom.checkpoint import read_json, write_json
 from timeloom.encoders import TS2Vec
 from timeloom.errors import InputError
 from timeloom.evaluation.tasks.classification import CLASSIFIERS
+from timeloom.files import read_json, write_json
 from timeloom.progress import RichProgress
 from timeloom.stages import benchmark_encoders as stage
 from timeloom.stages.encoder_tasks import ForecastConfig

@@ -23,8 +23,8 @@ import torch
 from quality import one_seed
 
 from timeloom import data as datasets
-from timeloom.checkpoint import read_json, write_json
 from timeloom.evaluation import EncoderCache
+from timeloom.files import read_json, write_json
 from timeloom.progress import RichProgress
 from timeloom.stages import encode, probe, run_config, train, train_tokenizer
 

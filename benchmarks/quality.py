@@ -24,8 +24,8 @@ from typing import Any
 import torch
 
 from timeloom import data as datasets
-from timeloom.checkpoint import read_json, write_json
 from timeloom.evaluation import EncoderCache
+from timeloom.files import read_json, write_json
 from timeloom.progress import RichProgress
 from timeloom.stages import evaluate, run_config, sample, train
 

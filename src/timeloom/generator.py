@@ -13,10 +13,11 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from timeloom import encoders
-from timeloom.checkpoint import CARD, check_folder, write_json
+from timeloom.checkpoint import CARD
 from timeloom.config import merge
 from timeloom.data import Dataset, check_series
 from timeloom.errors import InputError
+from timeloom.files import check_folder, write_json
 from timeloom.prior.decoding import SamplingConfig
 from timeloom.progress import RichProgress, silent
 from timeloom.stages import run_config, sample, train

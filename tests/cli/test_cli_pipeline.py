@@ -281,6 +281,30 @@ def test_help_needs_nothing_heavy() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", "gone.npz", "--out", "run"),
+        ("evaluate", "gone.npz", "gone.npz", "--out", "report"),
+        ("compare", "gone.npz", "gone.npz", "--out", "report"),
+        ("train-encoder", "gone.npz", "--out", "run", "--encoder", "ts2vec"),
+    ],
+)
+def test_a_wrong_path_is_told_before_torch_is_imported(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    code = """
+import sys
+from timeloom import cli
+try:
+    cli.main()
+except SystemExit as exit:
+    sys.exit("torch was imported" if "torch" in sys.modules else exit.code)
+"""
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "timeloom: gone.npz: no such file\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_overwrite_replaces_a_run(timeloom, wave_run: Path, wave_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "again"
     shutil.copytree(wave_run, out)

@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from timeloom.data import atomic_file, check_writable_suffix, read_series, write_series
+from timeloom.data import check_writable_suffix, read_series, write_series
 from timeloom.errors import InputError
+from timeloom.files import replacing
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False, width=32)
 SERIES = arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(8, 10)), elements=FINITE)
@@ -133,8 +134,8 @@ def test_an_interrupted_write_keeps_the_old_file_and_leaves_nothing(tmp_path: Pa
     path.write_text("old")
 
     def interrupted() -> None:
-        with atomic_file(path) as file:
-            file.write(b"half of the new")
+        with replacing(path) as temporary:
+            temporary.write_bytes(b"half of the new")
             raise error
 
     with pytest.raises(error):

@@ -27,11 +27,12 @@ def train_encoder(
     window: Window = None,
 ) -> None:
     """Train an encoder: a vector for each series, to classify, search or compare with."""
+    source = load_data(data, window)
+    # torch takes seconds to import: a path that is not there is told at once
     from timeloom.progress import RichProgress
     from timeloom.stages import train_encoder as stage
 
     config = stage.build(encoder, overrides or (), seed)
-    source = load_data(data, window)
     with interruptible(out, stage.CHECKPOINT):
         record = stage.run(source, config, out, resume=resume, overwrite=overwrite, progress=RichProgress())
     print(f"{encoder:<10} {record['seconds']:7.1f} s")
@@ -66,9 +67,9 @@ def benchmark_encoders(
     """Measure what encoders are good for, beside their untrained selves: mean and deviation over the seeds."""
     from json import dumps
 
-    from timeloom.checkpoint import check_folder, write_json
     from timeloom.data import load_long
     from timeloom.errors import InputError
+    from timeloom.files import check_folder, write_json
     from timeloom.progress import RichProgress
     from timeloom.stages import benchmark_encoders as stage
     from timeloom.stages.encoder_tasks import ForecastConfig

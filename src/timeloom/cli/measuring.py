@@ -35,15 +35,15 @@ def evaluate(
 ) -> None:
     """Measure synthetic series against real ones, beside honest floors."""
     from timeloom.data import read_series
+    from timeloom.files import check_folder
 
+    check_folder(out)
     real = load_data(data, window, split=protocol != "windows")
     X, y, _ = read_series(synthetic)
     # torch takes seconds to import: a path that is not there is told at once
-    from timeloom.checkpoint import check_folder
     from timeloom.progress import RichProgress
     from timeloom.stages import evaluate as stage
 
-    check_folder(out)
     models = None if run is None else stage.Models.load(run)
     report = stage.run(
         real,
@@ -79,10 +79,8 @@ def compare(
     seed: Seed = 0,
 ) -> None:
     """Measure several generators' series side by side."""
-    from timeloom.checkpoint import check_folder
     from timeloom.data import read_series
-    from timeloom.progress import RichProgress
-    from timeloom.stages import evaluate as stage
+    from timeloom.files import check_folder
 
     check_folder(out)
     names = [path.stem for path in synthetic]
@@ -91,6 +89,10 @@ def compare(
         raise InputError(f"two files are called {twice[0]}: a report is named after its file; rename one of them")
     real = load_data(data, window)
     generators = {path.stem: read_series(path)[:2] for path in synthetic}
+    # torch takes seconds to import: a path that is not there is told at once
+    from timeloom.progress import RichProgress
+    from timeloom.stages import evaluate as stage
+
     reports = stage.compare(
         real,
         generators,

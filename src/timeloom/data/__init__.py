@@ -7,7 +7,7 @@ from timeloom.data.readers import READABLE_SUFFIXES, read, read_series
 from timeloom.data.scaling import Scaler
 from timeloom.data.sources import load
 from timeloom.data.splits import match_label_type, proportional_labels, stratified_holdout
-from timeloom.data.writers import WRITABLE_SUFFIXES, atomic_file, check_writable_suffix, write_series
+from timeloom.data.writers import WRITABLE_SUFFIXES, check_writable_suffix, write_series
 
 __all__ = [
     "MIN_LENGTH",
@@ -16,7 +16,6 @@ __all__ = [
     "Dataset",
     "LongSeries",
     "Scaler",
-    "atomic_file",
     "available",
     "check_series",
     "check_writable_suffix",

@@ -5,15 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from timeloom.errors import InputError
+from timeloom.files import replacing
 
 WRITABLE_SUFFIXES = (".npz", ".npy", ".csv")
 
@@ -62,7 +60,7 @@ def write_series(
         # numpy would pickle objects.
         labels = labels.astype(np.str_)
     text = json.dumps(meta or {}, sort_keys=True)
-    with atomic_file(path) as file:
+    with replacing(path) as temporary, temporary.open("wb") as file:
         if path.suffix.lower() == ".npy":
             np.save(file, X, allow_pickle=False)
         elif path.suffix.lower() == ".csv":
@@ -70,27 +68,6 @@ def write_series(
         else:
             arrays: dict[str, Any] = {"X": X, "y": labels, "meta": np.array(text)}
             np.savez(file, **{key: array for key, array in arrays.items() if array is not None})
-
-
-@contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """A binary file for writing that takes the name `path` when the block ends well and vanishes when it does not.
-
-    Raises:
-        InputError: If the folder or the file cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            yield file
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        # After a good replace there is nothing left under this name.
-        with suppress(OSError):
-            temporary.unlink()
 
 
 def _csv_text(X: np.ndarray, y: np.ndarray | None) -> str:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from timeloom.checkpoint import CARD, read_json
+from timeloom.checkpoint import CARD
 from timeloom.encoders.catch22 import Catch22
 from timeloom.encoders.fcn import FCN
 from timeloom.encoders.fei import FEI
@@ -17,6 +17,7 @@ from timeloom.encoders.storage import FOLDER, encoder_folder
 from timeloom.encoders.timedrl import TimeDRL
 from timeloom.encoders.ts2vec import TS2Vec
 from timeloom.errors import InputError
+from timeloom.files import read_json
 from timeloom.progress import Progress, silent
 
 

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from timeloom import __version__
-from timeloom.checkpoint import replacing
 from timeloom.encoders.estimator import Estimator
 from timeloom.errors import InputError
+from timeloom.files import replacing
 
 EVERY = 50  # steps, a second or a few of them: writing the file takes some milliseconds
 

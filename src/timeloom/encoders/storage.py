@@ -13,20 +13,11 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from torch import nn
 
-from timeloom.checkpoint import (
-    CARD,
-    FORMAT,
-    WEIGHTS,
-    check_folder,
-    read_card,
-    read_json,
-    rebuilding,
-    replacing,
-    write_json,
-)
+from timeloom.checkpoint import CARD, FORMAT, WEIGHTS, read_card, rebuilding
 from timeloom.encoders.estimator import Estimator
 from timeloom.encoders.inputs import check_fitted
 from timeloom.errors import InputError
+from timeloom.files import check_folder, read_json, replacing, write_json
 
 FOLDER = "encoder"  # in a run folder
 Arrays = dict[str, NDArray[Any]]

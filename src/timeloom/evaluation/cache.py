@@ -15,10 +15,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from timeloom import __version__
-from timeloom.checkpoint import replacing
 from timeloom.encoders import Encoder, load_encoder
 from timeloom.errors import InputError
 from timeloom.evaluation.workers import Workers
+from timeloom.files import replacing
 from timeloom.progress import Progress, silent
 
 FOLDER_VARIABLE = "TIMELOOM_CACHE"
@@ -111,7 +111,7 @@ class EncoderCache:
             try:
                 with replacing(self._folder / name) as temporary:
                     save_file({str(i): np.ascontiguousarray(array) for i, array in enumerate(arrays)}, temporary)
-            except (SafetensorError, OSError):
+            except (SafetensorError, InputError):
                 self._folder = None
         return arrays
 
@@ -127,7 +127,7 @@ class EncoderCache:
         if self._folder is not None:
             try:
                 self._kept[key].save(self._folder / key)
-            except (SafetensorError, OSError):
+            except (SafetensorError, InputError):
                 # A full disk or a read-only home must not lose a report that needs no cache.
                 self._folder = None
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from timeloom.encoders.inputs import check_series
 from timeloom.errors import InputError
+from timeloom.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +56,8 @@ def plot_samples(
             f"X_synthetic has (channels, length) {synthetic.shape[1:]}, X_real {real.shape[1:]}; allowed: equal ones"
         )
     groups = by_class(real, y_real, synthetic, y_synthetic)
-    _save(_draw(groups, n_per_class), Path(path))
+    with replacing(Path(path)) as temporary:
+        _draw(groups, n_per_class).savefig(temporary, format="png", metadata={"Software": None})
 
 
 Group = tuple[str, NDArray[np.float32], NDArray[np.float32]]
@@ -131,13 +133,3 @@ def quantiles(series: NDArray[np.float32]) -> NDArray[np.float64]:
     seen = ~np.isnan(series).all(axis=0)
     quantiles[:, seen] = np.nanquantile(series[:, seen].astype(np.float64), [0.05, 0.5, 0.95], axis=0)
     return quantiles
-
-
-def _save(figure: Figure, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        figure.savefig(temporary, format="png", metadata={"Software": None})
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -6,10 +6,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from timeloom.checkpoint import write_json
 from timeloom.evaluation.metrics import METRICS
 from timeloom.evaluation.page import write_page
 from timeloom.evaluation.results import Results
+from timeloom.files import write_json
 
 WINDOW_EXPLANATIONS = {
     "discriminative_gru": "Can a small recurrent network tell synthetic from real? Its held-out accuracy above chance.",

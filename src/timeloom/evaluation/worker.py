@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from timeloom.checkpoint import read_json
 from timeloom.encoders import ENCODERS
 from timeloom.errors import InputError
 from timeloom.evaluation.workers import ARRAYS, FITTED, JOB
+from timeloom.files import read_json
 
 
 def main(folder: Path) -> None:

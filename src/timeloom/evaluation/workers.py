@@ -20,9 +20,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from timeloom.checkpoint import write_json
 from timeloom.encoders import Encoder, load_encoder
 from timeloom.errors import InputError
+from timeloom.files import write_json
 from timeloom.progress import Progress
 
 WORKER = "timeloom.evaluation.worker"

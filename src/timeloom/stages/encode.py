@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from timeloom import encoders
-from timeloom.data import Dataset, atomic_file, check_series
+from timeloom.data import Dataset, check_series
 from timeloom.data.missing import fill_missing
 from timeloom.encoders import AnyEncoder
 from timeloom.errors import InputError
+from timeloom.files import replacing
 from timeloom.progress import Progress, silent
 from timeloom.stages import train_encoder, train_tokenizer
 from timeloom.tokenizer.tokenizer import Tokenizer
@@ -133,7 +134,7 @@ def run(
             arrays[f"y_{split}"] = y
         if data.rows is not None:
             arrays[f"rows_{split}"] = data.rows[split == "test"]
-    with atomic_file(out) as file:
+    with replacing(out) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
     return arrays
 

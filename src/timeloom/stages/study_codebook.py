@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from timeloom.checkpoint import check_folder
-from timeloom.data import Dataset, atomic_file
+from timeloom.data import Dataset
 from timeloom.errors import InputError
 from timeloom.evaluation.codebook_pictures import GridUse, class_use, code_maps, cooccurrences, histograms
 from timeloom.evaluation.measures.tokens import code_cosine, perplexity
 from timeloom.evaluation.page.figures import drawing_style
+from timeloom.files import check_folder, replacing
 from timeloom.progress import Progress, silent
 from timeloom.stages import encode
 from timeloom.tokenizer.tokenizer import Tokenizer
@@ -86,8 +86,8 @@ def run(
     if data.y_train is not None:
         pictures[CLASSES] = class_use(uses)
     for done, (name, picture) in enumerate(pictures.items(), 1):
-        with drawing_style(), atomic_file(out / name) as file:
-            picture.savefig(file, format="png", metadata={"Software": None})
+        with drawing_style(), replacing(out / name) as temporary:
+            picture.savefig(temporary, format="png", metadata={"Software": None})
         progress("draw", done, len(pictures))
     if data.y_train is None:
         (out / CLASSES).unlink(missing_ok=True)  # of an earlier study, with labels

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from timeloom import __version__
-from timeloom.checkpoint import CARD, check_folder, fingerprint, read_json, write_json
+from timeloom.checkpoint import CARD, fingerprint
 from timeloom.data import Dataset
 from timeloom.errors import InputError
+from timeloom.files import check_folder, read_json, write_json
 from timeloom.prior.decoding import SamplingConfig
 from timeloom.prior.prior import Prior
 from timeloom.progress import Progress, silent

@@ -14,11 +14,11 @@ from typing import Any, Self, get_type_hints
 from pydantic import Field, create_model, model_validator
 
 from timeloom import __version__
-from timeloom.checkpoint import read_json, write_json
 from timeloom.config import Frozen, merge_all, parse_override
 from timeloom.data import Dataset
 from timeloom.encoders import ENCODERS, FOLDER, AnyEncoder, load_encoder
 from timeloom.errors import InputError
+from timeloom.files import read_json, write_json
 from timeloom.progress import Progress, silent
 from timeloom.stages.train import RECORD, STAGES, check_way
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from timeloom.checkpoint import replacing
 from timeloom.evaluation.exhibits import Exhibits
 from timeloom.evaluation.page.figures import Picture
 from timeloom.evaluation.page.tables import FAMILIES, interval, number
+from timeloom.files import replacing
 
 if TYPE_CHECKING:
     from markupsafe import Markup
