@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from timeloom.data import match_label_type, proportional_labels, stratified_holdout
+from timeloom.data import evenly_spaced, match_label_type, proportional_labels, stratified_holdout
 from timeloom.errors import InputError
 
 LABELS = st.lists(st.integers(0, 4), min_size=2, max_size=60).map(np.array)
@@ -142,3 +142,17 @@ def test_unknown_classes_are_refused(labels: Any, classes: tuple[Any, ...], fact
     assert "\n" not in str(caught.value)
     for fact in facts:
         assert fact in str(caught.value)
+
+
+def test_many_classes_too_small_to_share_give_one_each_until_the_share_is_met() -> None:
+    y = np.repeat(np.arange(52), 2)
+    train, held = stratified_holdout(y, 104, 0.2, seed=0)
+    assert len(held) == 21
+    assert len(set(y[held])) == 21
+    assert set(y[train]) == set(range(52))
+
+
+def test_evenly_spaced_indices_are_all_or_reach_both_ends() -> None:
+    assert evenly_spaced(5, 9).tolist() == [0, 1, 2, 3, 4]
+    assert evenly_spaced(9, 5).tolist() == [0, 2, 4, 6, 8]
+    assert len(evenly_spaced(7200, 2000)) == 2000

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from timeloom.encoders import FCN
+from timeloom.encoders import FCN, Rocket
 from timeloom.encoders.fcn import default_steps
 from timeloom.errors import InputError
 
@@ -116,3 +116,19 @@ def test_the_step_budget_grows_with_the_set_and_is_bounded_by_time() -> None:
     assert budgets == [301, 340, 600, 900, 2400]
     assert default_steps(10**6, 1) == 240_000
     assert default_steps(10**6, 5000) == 1200
+
+
+def test_a_fit_that_is_refused_leaves_the_encoder_as_it_was(sines: Callable) -> None:
+    X, y = sines(20, seed=0)
+    fcn, rocket = small(steps=3).fit(X, y), Rocket(n_kernels=10).fit(X)
+    before = fcn.encode(X), rocket.encode(X)
+    for refused in (lambda: fcn.fit(1000 * X), lambda: rocket.fit(1000 * X[:, :, :1])):
+        with pytest.raises(InputError):
+            refused()
+    assert np.array_equal(fcn.encode(X), before[0])
+    assert np.array_equal(rocket.encode(X), before[1])
+    fresh = small()
+    with pytest.raises(InputError, match="y is missing"):
+        fresh.fit(X)
+    with pytest.raises(InputError, match="not fitted"):
+        fresh.encode(X)

@@ -141,3 +141,12 @@ def test_an_interval_covers_chance_and_narrows_with_more_windows() -> None:
 def test_scores_that_cannot_be_judged_are_refused(scores: list, kind: list, message: str) -> None:
     with pytest.raises(InputError, match=message):
         detection(scores, kind)
+
+
+def test_a_fault_that_would_change_nothing_is_planted_elsewhere() -> None:
+    """Windows that are flat but for their middle: most places for a flat line are flat already."""
+    X = np.zeros((60, 1, 64), dtype=np.float32)
+    X[:, :, 28:36] = np.sin(np.arange(8))
+    found = plant(X, X.std(axis=(0, 2)), seed=0)
+    changed = np.abs(found.X - X).sum(axis=(1, 2)) > 0
+    assert np.array_equal(changed, found.kind != "")

@@ -99,3 +99,9 @@ def test_what_cannot_be_classified_is_refused(change: dict, message: str) -> Non
     given = {"train": X, "y_train": y, "test": X, "y_test": y, **change}
     with pytest.raises(InputError, match=message):
         classify(**given)
+
+
+def test_equal_features_of_different_classes_do_not_hang_the_hard_margin() -> None:
+    X, y = blobs(20, 8)
+    X[1] = X[0]
+    assert classify(X, y, *blobs(100, 8, seed=1)).accuracy > 0.5

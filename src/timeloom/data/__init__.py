@@ -6,7 +6,7 @@ from timeloom.data.named import available, load_named
 from timeloom.data.readers import READABLE_SUFFIXES, read, read_series
 from timeloom.data.scaling import Scaler
 from timeloom.data.sources import load
-from timeloom.data.splits import match_label_type, proportional_labels, stratified_holdout
+from timeloom.data.splits import evenly_spaced, match_label_type, proportional_labels, stratified_holdout
 from timeloom.data.writers import WRITABLE_SUFFIXES, check_writable_suffix, write_series
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "available",
     "check_series",
     "check_writable_suffix",
+    "evenly_spaced",
     "load",
     "load_long",
     "load_named",

@@ -17,7 +17,7 @@ def stratified_holdout(y: np.ndarray | None, n: int, share: float, seed: int) ->
     """Indices that stay for training and indices that are held out, drawn class by class.
 
     Of a class with `n_c` members, `share * n_c` (rounded to the nearest, halves up) are held out, but one always
-    stays. If that holds out nothing, one member of the largest class is held out.
+    stays. If that holds out nothing, one member of each of the largest classes is, of as many as make up the share.
 
     Args:
         y: Labels (n,), or None: all series are then one class.
@@ -42,10 +42,11 @@ def stratified_holdout(y: np.ndarray | None, n: int, share: float, seed: int) ->
     members = [rng.permutation(np.flatnonzero(codes == c)) for c in range(int(codes.max()) + 1)]
     counts = [min(int(np.floor(share * len(m) + 0.5)), len(m) - 1) for m in members]
     if sum(counts) == 0:
-        largest = int(np.argmax([len(m) for m in members]))
-        if len(members[largest]) < 2:
+        largest = sorted((c for c, m in enumerate(members) if len(m) > 1), key=lambda c: -len(members[c]))
+        if not largest:
             raise InputError(f"nothing can be held out: each of the {len(members)} classes has one series")
-        counts[largest] = 1
+        for c in largest[: max(1, round(share * n))]:
+            counts[c] = 1
     held = np.sort(np.concatenate([m[:count] for m, count in zip(members, counts, strict=True)]))
     return np.setdiff1d(np.arange(n), held), held
 
@@ -65,6 +66,11 @@ def ordered_holdout(n: int, share: float, gap: int) -> tuple[np.ndarray, np.ndar
             f"{n} windows of length {gap + 1} cannot be split; a longer series or shorter windows are needed"
         )
     return np.arange(kept), np.arange(n - held, n)
+
+
+def evenly_spaced(n: int, most: int) -> np.ndarray:
+    """Indices (int64) of all of n things, or of `most` of them, spread evenly: files are often sorted by class."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))
 
 
 def proportional_labels(y: np.ndarray, n: int) -> np.ndarray:

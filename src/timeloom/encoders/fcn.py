@@ -144,35 +144,38 @@ class FCN(StoredEncoder):
             InputError: no labels, as many labels as series are not there, or fewer than two classes; an impossible
                 setting, or a checkpoint of other settings or series.
         """
-        self._scaler = SeriesScaler.fit(X)
-        series = torch.from_numpy(self._scaler.transform(X))
+        scaler = SeriesScaler.fit(X)
+        series = torch.from_numpy(scaler.transform(X))
         if y is None:
             raise InputError("y is missing; allowed: one label for each series, as the FCN learns from classes")
         labels = np.asarray(y)
         if labels.shape != (len(series),):
             raise InputError(f"y has shape {labels.shape}; allowed: ({len(series)},), one label for each series")
-        self.classes_, codes = np.unique(labels, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise InputError(f"y holds the one class {self.classes_[0].item()!r}; allowed: at least 2 classes")
-        self._network = self._new_network(series.shape[1])
+        classes, codes = np.unique(labels, return_inverse=True)
+        if len(classes) < 2:
+            raise InputError(f"y holds the one class {classes[0].item()!r}; allowed: at least 2 classes")
         codes = codes.astype(np.int64)
         kept = Checkpoint.of(checkpoint, self, series.numpy(), codes)
-        self._train(series, torch.from_numpy(codes), progress, kept)
+        network = self._new_network(series.shape[1], len(classes))
+        self._network = self._train(network, series, torch.from_numpy(codes), progress, kept)
+        self._scaler, self.classes_ = scaler, classes
         return self
 
-    def _new_network(self, n_channels: int) -> FCNNetwork:
+    def _new_network(self, n_channels: int, n_classes: int) -> FCNNetwork:
         with initial_weights(self.seed):
-            return FCNNetwork(n_channels, len(self.classes_), self.n_filters, self.kernels)
+            return FCNNetwork(n_channels, n_classes, self.n_filters, self.kernels)
 
-    def _train(self, series: Tensor, codes: Tensor, progress: Progress, checkpoint: Checkpoint | None) -> None:
+    def _train(
+        self, network: FCNNetwork, series: Tensor, codes: Tensor, progress: Progress, checkpoint: Checkpoint | None
+    ) -> FCNNetwork:
         steps = default_steps(len(series), series.shape[2]) if self.steps is None else self.steps
         budget = Budget(steps, self.batch_size, self.lr)
-        kernels = [block.weight for block in self._network.blocks if isinstance(block, nn.Conv2d)]
-        rest = [p for p in self._network.parameters() if p.ndim < 4]
-        self._network.train()
+        kernels = [block.weight for block in network.blocks if isinstance(block, nn.Conv2d)]
+        rest = [p for p in network.parameters() if p.ndim < 4]
+        network.train()
         optimise(
-            self._network,
-            lambda rows: functional.cross_entropy(self._network(series[rows]).logits, codes[rows]),
+            network,
+            lambda rows: functional.cross_entropy(network(series[rows]).logits, codes[rows]),
             # no batch is short: batch norm cannot train on a single value
             RowBatches(len(series), self.batch_size, generator_of(self.seed), across=True),
             budget,
@@ -183,8 +186,8 @@ class FCN(StoredEncoder):
             checkpoint=checkpoint,
         )
         if steps == 0:
-            measure_norms(self._network, series, self.batch_size, generator_of(self.seed))
-        self._network.eval()
+            measure_norms(network, series, self.batch_size, generator_of(self.seed))
+        return network.eval()
 
     def encode(self, X: ArrayLike, batch_size: int = 256) -> NDArray[np.float32]:
         """Pooled features (N, D) of series (N, C, T)."""
@@ -221,4 +224,4 @@ class FCN(StoredEncoder):
     def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
         self._scaler = SeriesScaler.from_dict(values["scaler"])
         self.classes_ = np.array(values["classes"], dtype=values["classes_type"])
-        self._network = filled(self._new_network(len(self._scaler.scaler.mean)), arrays)
+        self._network = filled(self._new_network(len(self._scaler.scaler.mean), len(self.classes_)), arrays)

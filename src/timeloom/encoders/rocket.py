@@ -68,11 +68,12 @@ class Rocket(StoredEncoder):
         Raises:
             InputError: series shorter than 2.
         """
-        self._scaler = SeriesScaler.fit(X)
-        n_timepoints = self._scaler.n_timepoints
+        scaler = SeriesScaler.fit(X)
+        n_timepoints = scaler.n_timepoints
         if n_timepoints < 2:
             raise InputError(f"X has series of length {n_timepoints}; allowed: at least 2 for convolutions along time")
-        self._groups = draw_kernels(self.n_kernels, len(self._scaler.scaler.mean), n_timepoints, self.seed)
+        self._groups = draw_kernels(self.n_kernels, len(scaler.scaler.mean), n_timepoints, self.seed)
+        self._scaler = scaler
         progress("draw ROCKET kernels", 1, 1)
         return self
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from timeloom.config import Frozen
-from timeloom.data import Dataset, LongSeries, Scaler
+from timeloom.data import Dataset, LongSeries, Scaler, evenly_spaced
 from timeloom.data.long import calendar
 from timeloom.data.missing import fill_missing
 from timeloom.encoders.timedrl import scale_each
@@ -153,7 +153,9 @@ def anomaly(data: Dataset, config: EncoderConfig, *, progress: Progress = silent
             "sliding_padding": min(HIDDEN_PADDING, data.length - 1),
         }
         seen, hidden = (encoder.encode(planted.X, mask=mask, **options) for mask in (None, "mask_last"))  # type: ignore[call-arg]
-        scores["hidden"] = hidden_distance(seen, hidden)
+        # of a value without a past nothing can be said: both scores begin at the same time point
+        first = _past(data)
+        scores["hidden"] = hidden_distance(seen[:, first:], hidden[:, first:])
     return {name: _anomaly_figures(of, planted) for name, of in scores.items()}
 
 
@@ -162,10 +164,15 @@ def anomaly_baselines(data: Dataset, seed: int) -> dict[str, Figures]:
     normal, _, planted = fault_windows(data, seed)
     deviation = Scaler.fit(normal).std
     scores = {
-        "moving z": moving_z(planted.X, deviation, max(2, data.length // 8)),
+        "moving z": moving_z(planted.X, deviation, _past(data)),
         "raw windows": nearest_distance(normal.reshape(len(normal), -1), planted.X.reshape(len(planted.X), -1)),
     }
     return {name: _anomaly_figures(of, planted) for name, of in scores.items()}
+
+
+def _past(data: Dataset) -> int:
+    """Time points that a score of single values looks back on."""
+    return max(2, data.length // 8)
 
 
 def fault_windows(data: Dataset, seed: int) -> tuple[NDArray[np.float32], NDArray | None, Planted]:
@@ -179,10 +186,10 @@ def fault_windows(data: Dataset, seed: int) -> tuple[NDArray[np.float32], NDArra
     """
     data = data.with_test_split()
     assert data.X_test is not None
-    rows = _spread(len(data.X_train), MOST_NORMAL)
+    rows = evenly_spaced(len(data.X_train), MOST_NORMAL)
     normal = fill_missing(data.X_train[rows])[0]
     tested = data.X_test[:: data.length if data.ordered else 1]
-    windows = fill_missing(tested[_spread(len(tested), MOST_WINDOWS)])[0]
+    windows = fill_missing(tested[evenly_spaced(len(tested), MOST_WINDOWS)])[0]
     labels = None if data.y_train is None else data.y_train[rows]
     least = 2 * len(FAULTS)
     if len(windows) < least:
@@ -351,7 +358,3 @@ def _anomaly_figures(scores: NDArray[np.float64], planted: Planted) -> Figures:
     kinds = {name.replace("_", " "): area for name, area in found.by_kind.items()}
     windows = {"windows": float(len(scores))}
     return {**windows, "AUC": found.auc, "AUC low": found.ci95[0], "AUC high": found.ci95[1], **kinds}
-
-
-def _spread(n: int, most: int) -> NDArray[np.int64]:
-    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))

@@ -20,6 +20,8 @@ MIN_LENGTH = 16
 SPIKE = 3.0
 # deviations below this share of the training deviation count as this share: nothing is divided by a flat line
 LEAST_DEVIATION = 0.05
+# a fault that changes less than this share of the training deviation on average is planted elsewhere, so often at most
+LEAST_CHANGE, TRIES = 0.05, 20
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,8 @@ FAULTS: dict[str, Callable[[Values, float, np.random.Generator], Values]] = {
 def plant(X: ArrayLike, deviation: ArrayLike, *, seed: int, share: float = 0.5, strength: float = 1.0) -> Planted:
     """Spoil a share of windows (N, C, T), each by one fault in one channel; the kinds are equally frequent.
 
-    A fault fills a quarter to half of its window and lies wholly in it; a spike is one time point.
+    A fault fills a quarter to half of its window and lies wholly in it; a spike is one time point. A place where it
+    would change next to nothing, as a flat line that is flat already, is drawn again.
 
     Args:
         X: windows, finite.
@@ -120,13 +123,16 @@ def plant(X: ArrayLike, deviation: ArrayLike, *, seed: int, share: float = 0.5, 
     kind, channel = np.full(n, "", dtype=f"<U{max(map(len, FAULTS))}"), np.full(n, -1)
     start, stop = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
     for place, row in enumerate(rng.permutation(n)[:n_spoiled]):
-        name, c = list(FAULTS)[place % len(FAULTS)], int(rng.integers(n_channels))
-        width = 1 if name == "spike" else int(rng.integers(length // 4, length // 2 + 1))
-        first = int(rng.integers(0, length - width + 1))
-        stretch = windows[row, c, first : first + width]
-        windows[row, c, first : first + width] = FAULTS[name](
-            stretch.astype(np.float64), strength * float(unit[c]), rng
-        )
+        name = list(FAULTS)[place % len(FAULTS)]
+        for _ in range(TRIES):
+            c = int(rng.integers(n_channels))
+            width = 1 if name == "spike" else int(rng.integers(length // 4, length // 2 + 1))
+            first = int(rng.integers(0, length - width + 1))
+            stretch = windows[row, c, first : first + width].astype(np.float64)
+            spoiled = FAULTS[name](stretch, strength * float(unit[c]), rng)
+            if np.abs(spoiled - stretch).mean() >= LEAST_CHANGE * unit[c]:
+                break
+        windows[row, c, first : first + width] = spoiled
         kind[row], channel[row], start[row], stop[row] = name, c, first, first + width
     return Planted(windows, kind, channel, start, stop)
 

@@ -17,6 +17,8 @@ POWERS = tuple(10.0**power for power in range(-4, 5))
 # below this many training cases, or this many a class, nothing is cross-validated (Yue et al. 2022, as coded)
 LEAST_CASES, LEAST_A_CLASS = 50, 5
 MOST_CASES = 10_000
+# without a penalty there is no solution where equal features have different classes (the authors' code stops, too)
+MOST_ITERATIONS = 10_000_000
 
 
 class ClassScore(NamedTuple):
@@ -43,11 +45,12 @@ def svm(X: NDArray[np.float64], y: NDArray, seed: int) -> tuple[Any, float]:
     from sklearn.model_selection import train_test_split
     from sklearn.svm import SVC
 
+    how: dict[str, Any] = {"gamma": "scale", "max_iter": MOST_ITERATIONS}
     if len(y) < LEAST_CASES or len(y) // len(np.unique(y)) < LEAST_A_CLASS:
-        return SVC(C=np.inf, gamma="scale").fit(X, y), float("inf")
+        return _quietly(SVC(C=np.inf, **how).fit, X, y), float("inf")
     if len(y) > MOST_CASES:
         X, _, y, _ = train_test_split(X, y, train_size=MOST_CASES, random_state=seed, stratify=y)
-    return _searched(SVC(gamma="scale"), "C", (*POWERS, np.inf), X, y, N_FOLDS, seed)
+    return _searched(SVC(**how), "C", (*POWERS, np.inf), X, y, N_FOLDS, seed)
 
 
 def logistic(X: NDArray[np.float64], y: NDArray, seed: int) -> tuple[Any, float]:
