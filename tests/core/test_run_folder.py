@@ -276,3 +276,14 @@ def test_sixteen_bit_training_runs(tmp_path: Path) -> None:
     run(tmp_path / "run", "trainer.precision=bf16-mixed")
     made = sample.run(*sample.load(tmp_path / "run"), 3, smoke().sampling)
     assert made.X.shape == (3, 1, 32)
+
+
+def test_a_stage_that_was_cut_short_before_its_record_gets_it_on_resuming(copied: Path) -> None:
+    before, path = contents(copied), copied / "run.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    figures = record["stages"].pop("prior")
+    path.write_text(json.dumps(record), encoding="utf-8")
+    run(copied, resume=True)
+    again = json.loads(path.read_text(encoding="utf-8"))["stages"]["prior"]
+    assert {**again, "seconds": 0} == {**figures, "seconds": 0}
+    assert contents(copied) == before

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from core_helpers import fitted_tokenizer, spec, tokenizer_config
-from torch import Tensor
+from torch import Tensor, nn
 
 from timeloom.checkpoint import save_model
 from timeloom.data.spec import DataSpec
@@ -250,3 +250,19 @@ def test_of_one_channel_every_mean_is_the_error() -> None:
     x = torch.randn(6, 1, 32, generator=torch.Generator().manual_seed(0))
     losses = [fitted_tokenizer(tokenizer_config(channel_power=of), spec())(x).terms["recon_time"] for of in (1.0, 0.0)]
     assert losses[0] == losses[1]
+
+
+def test_what_is_compiled_is_called_and_holds_every_convolution() -> None:
+    """A compiled module that is passed by, its methods called instead, stays as slow as it was."""
+    model = fitted_tokenizer(tokenizer_config(), spec())
+    model.compile(backend="eager")
+    compiled = {name: part for name, part in model.named_modules() if part._compiled_call_impl is not None}
+    for name, part in model.named_modules():
+        if isinstance(part, nn.Conv1d | nn.ConvTranspose1d) and "texture" not in name:
+            assert any(name == of or name.startswith(of + ".") for of in compiled), name
+    called = set()
+    for name, part in compiled.items():
+        part._compiled_call_impl = None
+        part.register_forward_pre_hook(lambda module, args, name=name: called.add(name))
+    model(torch.randn(4, 1, 32))
+    assert called == set(compiled)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from timeloom.errors import InputError
 from timeloom.training import Batch, FitResult, Judging, OptimConfig, TrainerConfig, fit
+from timeloom.training.fit import _accelerator
 
 LINE = LineTask()
 QUIET = {"accelerator": "cpu", "logger": "none", "checkpoint_every": 10, "threads": 1}
@@ -342,3 +343,12 @@ def test_matrices_decay_and_codebooks_and_vectors_do_not(tmp_path: Path) -> None
     assert (state["matrix"] < 0.9).all()
     assert (state["vector"] == 1).all()
     assert (state["codebook"] == 1).all()
+
+
+def test_left_to_choose_the_engine_takes_cuda_or_the_cpu_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The GPU of a Mac, which the engine would take, has no numbers of 64 bits."""
+    for there, expected in ((True, "cuda"), (False, "cpu")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        assert _accelerator(TrainerConfig()) == expected
+        assert _accelerator(TrainerConfig(accelerator="gpu")) == "cuda"
+        assert _accelerator(TrainerConfig(accelerator="cpu")) == "cpu"

@@ -69,7 +69,8 @@ def run(
     record = _open(data, config, out, stages, resume, overwrite)
     shared = {"seed": config.seed, "resume": resume, "progress": progress}
     for stage in stages:
-        if resume and (out / stage / CARD).exists():
+        # one that was cut short between its model and its record is done again, from its last checkpoint
+        if resume and stage in record["stages"] and (out / stage / CARD).exists():
             continue
         if stage == train_tokenizer.FOLDER:
             figures = train_tokenizer.run(
@@ -93,7 +94,7 @@ def run(
         record["stages"][stage] = figures
         write_json(out / RECORD, record)
         for checkpoint in out.glob(f"{stage}*-last.ckpt"):
-            checkpoint.unlink()  # the stage is done: nothing is left to resume
+            checkpoint.unlink(missing_ok=True)  # the stage is done: nothing is left to resume
     return record
 
 
@@ -192,7 +193,7 @@ def _open(
     for stage in STAGES[STAGES.index(stages[0]) :] if begun else ():
         shutil.rmtree(out / stage, ignore_errors=True)
         for checkpoint in out.glob(f"{stage}*-last.ckpt"):
-            checkpoint.unlink()
+            checkpoint.unlink(missing_ok=True)
     record: dict[str, Any] = {
         "timeloom": __version__,
         "data": {"name": data.name, "fingerprint": data.fingerprint, "notes": list(data.notes)},

@@ -366,8 +366,9 @@ class Tokenizer(nn.Module):
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile the networks and leave the complex-valued front end and the quantizer as they are."""
         for grid in self.grids:
-            grid.encoder.compile(*args, **kwargs)
-            grid.decoder.compile(*args, **kwargs)
+            # of the decoder the parts that are called: features and head apart
+            for part in (grid.encoder, grid.decoder.stem, grid.decoder.blocks, *grid.decoder.up, grid.decoder.head):
+                part.compile(*args, **kwargs)
 
     @property
     def fingerprint(self) -> str:

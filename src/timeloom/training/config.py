@@ -40,7 +40,7 @@ class TrainerConfig(Frozen):
     """Where and how the engine runs.
 
     Attributes:
-        accelerator: `auto` takes a GPU if there is one.
+        accelerator: `auto` takes a GPU (CUDA, or ROCm) if there is one, and the CPU where there is none, as on a Mac.
         devices: processes on this machine, one a device.
         num_nodes: machines (start every one with the cluster's launcher, such as torchrun or srun).
         precision: as Lightning names it.

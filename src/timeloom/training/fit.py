@@ -113,7 +113,7 @@ def fit(
             _run(trainer, module, last if last.exists() else None)
     result = _result(_read(last), len(snapshots), judged=judging is not None, averaged=bool(optim.average))
     if result.best_step == 0 or not all(t.isfinite().all() for t in result.state.values()):
-        last.unlink()
+        last.unlink(missing_ok=True)  # every process of a cluster comes by here
         raise InputError(f"{stage}: training diverged, its loss is not finite; lower {stage}_training.lr = {optim.lr}")
     return result
 
@@ -151,7 +151,7 @@ def _trainer(
     alone = config.devices * config.num_nodes == 1
     try:
         return Trainer(
-            accelerator=config.accelerator,
+            accelerator=_accelerator(config),
             devices=config.devices,
             num_nodes=config.num_nodes,
             strategy="auto" if alone else ("ddp" if external else "ddp_spawn"),
@@ -170,6 +170,12 @@ def _trainer(
         )
     except MisconfigurationException as error:
         raise InputError(f"trainer: {' '.join(str(error).split())}") from None
+
+
+def _accelerator(config: TrainerConfig) -> str:
+    """The engine's name for it; left to choose, it would take a Mac's GPU, which has no numbers of 64 bits."""
+    found = "cuda" if torch.cuda.is_available() else "cpu"
+    return {"auto": found, "gpu": "cuda", "cpu": "cpu"}[config.accelerator]
 
 
 def _read(path: Path) -> dict[str, Any]:
