@@ -177,3 +177,11 @@ def test_marginals_give_what_is_made_the_values_of_the_series() -> None:
     levels = torch.linspace(0.02, 0.98, 25)
     torch.testing.assert_close(after.flatten().quantile(levels), 2 * levels - 1, atol=0.03, rtol=0)
     assert torch.equal(model.decode(tokens), tokenizer().decode(tokens))  # the plain mean is not touched
+
+
+def test_of_many_series_sorted_by_class_all_classes_are_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last ones are noisy: the first thirty alone would say that nothing is."""
+    monkeypatch.setattr(fit_texture, "MOST_CASES", 30)
+    model, scaled = tokenizer(), torch.cat([waves(60), waves(60) + noise(60)])
+    fit_texture.fit(model, scaled, None, steps=0, seed=0)
+    assert float(model.grids[0].texture.level.mean()) == pytest.approx(0.5, rel=0.2)

@@ -206,3 +206,8 @@ def test_a_set_without_labels_is_held_out_too() -> None:
     assert (len(split.X_train), len(split.X_test)) == (7, 3)
     assert split.y_train is None
     assert split.y_test is None
+
+
+def test_two_series_without_a_test_split_are_told_what_is_missing() -> None:
+    with pytest.raises(InputError, match=r"pair: has 2 series and no test split.*allowed: at least 3"):
+        Dataset("pair", series(n=2), None, None, None).with_test_split()

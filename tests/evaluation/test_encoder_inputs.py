@@ -65,3 +65,9 @@ def test_series_unlike_the_training_ones_are_refused(shape: tuple[int, ...]) -> 
     scaler = SeriesScaler.fit(np.random.default_rng(0).normal(size=(4, 1, 5)))
     with pytest.raises(InputError, match="allowed: 1 channels of length 5"):
         scaler.transform(np.zeros(shape))
+
+
+def test_a_channel_without_a_value_takes_what_it_is_given() -> None:
+    X = np.array([[[1, 2, 3], [np.nan] * 3], [[np.nan, 2, 3], [7, 8, 9]]], dtype=np.float32)
+    filled, _ = fill_missing(X, (2.0, 8.0))
+    assert filled.tolist() == [[[1, 2, 3], [8, 8, 8]], [[2, 2, 3], [7, 8, 9]]]

@@ -87,10 +87,15 @@ class Dataset:
         Of ordered windows the last ones are held out, and those that overlap with them are left out.
 
         Raises:
-            InputError: If `share` is not between 0 and 1, or nothing can be held out.
+            InputError: If `share` is not between 0 and 1, fewer than 3 series, or nothing can be held out.
         """
         if self.X_test is not None:
             return self
+        if len(self.X_train) < 3:
+            raise InputError(
+                f"{self.name}: has {len(self.X_train)} series and no test split, for which at least one is held out; "
+                "allowed: at least 3, or data with a test split"
+            )
         if self.ordered:
             kept, held = ordered_holdout(len(self.X_train), share, gap=self.length - 1)
             note = f"the last {share * 100:g} % of the windows were held out, those that overlap with them left out"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 
-def fill_missing(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Fill NaN by straight lines between a channel's observed values (its nearest one at the ends, 0 if it has none).
+def fill_missing(X: np.ndarray, empty: Sequence[float] | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Fill NaN by straight lines between a channel's observed values, and by its nearest one at the ends.
 
     Args:
         X: (n, C, T), NaN where missing.
+        empty: (C,), what a channel without any observed value is filled with; 0 unless given, right for scaled series.
 
     Returns:
         The filled copy and the boolean array of observed values, both (n, C, T).
@@ -17,7 +20,8 @@ def fill_missing(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     observed = ~np.isnan(X)
     if observed.all():
         return X, observed
-    filled, time = np.where(observed, X, 0).astype(X.dtype), np.arange(X.shape[-1])
+    fill = np.zeros(X.shape[1]) if empty is None else np.asarray(empty)
+    filled, time = np.where(observed, X, fill[:, None]).astype(X.dtype), np.arange(X.shape[-1])
     for i, c in np.argwhere(~observed.all(axis=-1)):
         seen = observed[i, c]
         if seen.any():

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from timeloom.data import evenly_spaced
 from timeloom.encoders import Rocket
 from timeloom.evaluation.measures.frechet import frechet_distance
 from timeloom.tokenizer.texture import mean_level, mixing_of, power
@@ -24,7 +25,7 @@ def fit(tokenizer: Tokenizer, scaled: Tensor, observed: Tensor | None, *, steps:
     The networks learn *where* residuals are large, and how those of channels hang together; how large they are on
     average is measured by `measure`.
     """
-    rows = slice(MOST_CASES)
+    rows = torch.from_numpy(evenly_spaced(len(scaled), MOST_CASES))
     generator = torch.Generator().manual_seed(seed)
     channels, parts = tokenizer.spec.n_channels, tokenizer.front.parts
     residuals, features = _residuals(tokenizer, scaled[rows], None if observed is None else observed[rows])

@@ -105,7 +105,7 @@ class PriorTask:
 
 def tokenize(tokenizer: Tokenizer, X: np.ndarray, batch_size: int = 256) -> Tensor:
     """Tokens (n, S, levels) of series (n, C, T) in the data's unit, NaN allowed."""
-    filled = torch.from_numpy(fill_missing(X)[0])
+    filled = torch.from_numpy(fill_missing(X, tokenizer.spec.mean)[0])
     return torch.cat([tokenizer.encode(part) for part in filled.split(batch_size)])
 
 
@@ -174,7 +174,7 @@ def run(
     config = config.resolve(n, tokenizer.layout)
     task = PriorTask(config, tokenizer.layout, n_classes, tokenizer.fingerprint, tokenizer.codes)
 
-    everything, filled = {"tokens": tokens, "labels": labels}, fill_missing(data.X_train)[0]
+    everything, filled = {"tokens": tokens, "labels": labels}, fill_missing(data.X_train, tokenizer.spec.mean)[0]
     with Workers(paying_workers() if training.steps >= LONG else 0) as workers:
         if training.choose_decoding:
             choose_decoding.start_judge(workers, filled, labels, seed=seed)

@@ -13,7 +13,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from timeloom.data import Dataset, Scaler, stratified_holdout
+from timeloom.data import Dataset, Scaler, evenly_spaced, stratified_holdout
 from timeloom.data.missing import fill_missing
 from timeloom.data.spec import DataSpec
 from timeloom.data.warping import time_warp
@@ -98,7 +98,8 @@ class TokenizerTask:
         """A fresh tokenizer, with the head of its self-supervised loss if it has one."""
         tokenizer = Tokenizer(self.config, self.spec)
         if self.scaled is not None:
-            tokenizer.front.fit(self.scaled)
+            # the engine builds on its own device, the series lie in memory
+            tokenizer.front.fit(self.scaled.to(tokenizer.mean.device))
         tokenizer.add_ssl_head()
         return tokenizer
 
@@ -164,12 +165,12 @@ def run(
     start = time.perf_counter()
     spec = describe(data)
     check_batch(config, training, trainer)
-    filled, observed = fill_missing(data.X_train)
+    filled, observed = fill_missing(data.X_train, spec.mean)
     batch = {"scaled": torch.from_numpy(Scaler(np.array(spec.mean), np.array(spec.std)).transform(filled))}
     if not observed.all():
         batch["observed"] = torch.from_numpy(observed)
     warp = warp_strength(training.warp, spec.n_train)
-    task = TokenizerTask(config.resolve(spec), spec, warp, batch["scaled"][:MOST_FITTED])
+    task = TokenizerTask(config.resolve(spec), spec, warp, batch["scaled"][evenly_spaced(len(filled), MOST_FITTED)])
     record: dict[str, float | str] = {"steps": training.steps}
     common = {"seed": seed, "resume": resume, "progress": progress}
     n = len(filled)

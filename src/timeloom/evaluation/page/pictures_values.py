@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from timeloom.data import evenly_spaced
 from timeloom.data.missing import fill_missing
 from timeloom.evaluation.exhibits import Exhibits
 from timeloom.evaluation.page.figures import BANDS, Panel, Picture, Row, axis_labels, new_axes, svg_panel
@@ -184,7 +185,7 @@ def _channels(exhibits: Exhibits) -> list[tuple[Values, Values]]:
 
 
 def _drawn(X: NDArray) -> Values:
-    rows = np.unique(np.linspace(0, len(X) - 1, min(len(X), MAX_SERIES)).round().astype(int))
+    rows = evenly_spaced(len(X), MAX_SERIES)
     return np.asarray(X[rows], dtype=np.float64)
 
 
