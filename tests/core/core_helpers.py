@@ -16,7 +16,8 @@ from timeloom.data.spec import DataSpec
 from timeloom.stages import run_config
 from timeloom.stages.run_config import RunConfig
 from timeloom.stages.train_tokenizer import TokenizerTask
-from timeloom.tokenizer.tokenizer import Tokenizer, TokenizerConfig
+from timeloom.tokenizer.config import TokenizerConfig
+from timeloom.tokenizer.tokenizer import Tokenizer
 from timeloom.training import Batch
 
 QUIET = ("trainer.logger=none", "trainer.accelerator=cpu", "trainer.threads=1")

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from timeloom.config import merge, parse_override, read_yaml
 from timeloom.errors import InputError
 from timeloom.stages.run_config import PRESETS, RunConfig, build, preset_path
-from timeloom.tokenizer.tokenizer import TokenizerConfig
+from timeloom.tokenizer.config import TokenizerConfig
 
 PLAIN = st.integers() | st.text(max_size=3) | st.booleans() | st.lists(st.integers(), max_size=2)
 FULL = st.recursive(  # without an empty mapping inside, so that a mapping is known by its leaves

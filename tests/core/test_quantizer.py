@@ -11,8 +11,8 @@ from core_helpers import spec
 from torch import Tensor
 
 from timeloom.errors import InputError
+from timeloom.tokenizer.config import TokenizerConfig
 from timeloom.tokenizer.quantizer import Quantizer, QuantizerConfig, orthogonal_penalty
-from timeloom.tokenizer.tokenizer import TokenizerConfig
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from core_helpers import fitted_tokenizer, spec, tokenizer_config
 from torch import Tensor
 
 from timeloom.tokenizer.front import FRONTS, FrontConfig
-from timeloom.tokenizer.texture import Texture, mean_level, mixed, mixing_of, power, shaped
+from timeloom.tokenizer.texture import Texture, mean_level, mixed, mixing_of, power, shaped, whole
 from timeloom.tokenizer.tokenizer import Tokenizer
 
 
@@ -74,6 +74,39 @@ def test_the_power_of_white_noise_is_its_variance_away_from_the_ends() -> None:
     assert inside.tolist() == pytest.approx([2.25] * 9, rel=0.05)
 
 
+@pytest.mark.parametrize(("n_fft", "length"), [(16, 64), (16, 24), (8, 13)])
+def test_whole_frames_have_the_power_of_the_noise_up_to_both_ends(n_fft: int, length: int) -> None:
+    front = FRONTS["stft"](FrontConfig(n_fft=n_fft).resolve(length), 2, length)
+    (share,) = front.covered(torch.ones(1, 2, length))
+    # the middle of its window lies on the first value
+    ends = (1 + float(front.window[n_fft // 2].square())) / 2
+    assert share[..., 0].flatten().tolist() == pytest.approx([ends] * len(share[0]))
+    assert share[..., 2].flatten().tolist() == pytest.approx([1.0] * len(share[0]))
+    powers, counted = whole(power(front(1.5 * white(8000, 2, length))[0], 2, 2), share)
+    assert bool(counted.all())
+    found = powers.unflatten(1, (2, -1)).mean(dim=(0, 1))
+    # the real bins at both rims of the spectrum have another share at the ends, by their phase
+    assert found[1:-1].flatten().tolist() == pytest.approx([2.25] * found[1:-1].numel(), rel=0.1)
+
+
+def test_frames_over_missing_values_count_by_what_they_see() -> None:
+    front = FRONTS["stft"](FrontConfig().resolve(64), 1, 64)
+    seen = torch.ones(8000, 1, 64)
+    seen[..., 20:26] = 0
+    seen[..., 40:] = 0
+    powers, counted = whole(power(front(white(8000, 1, 64) * seen)[0], 1, 2), front.covered(seen)[0])
+    assert counted[0, 0].tolist() == [1.0] * 11 + [0.0] * 6
+    assert powers.mean(dim=0)[2:-2, :11].mean(dim=0).tolist() == pytest.approx([1.0] * 11, rel=0.1)
+    assert not powers[..., 11:].any()
+
+
+def test_pieces_of_time_count_where_they_were_seen() -> None:
+    front = FRONTS["patch"](FrontConfig(kind="patch", patch=4), 1, 10)
+    seen = torch.ones(1, 1, 10)
+    seen[..., 1] = 0
+    assert front.covered(seen)[0][0].tolist() == [[1, 1, 1], [0, 1, 1], [1, 1, 0], [1, 1, 0]]
+
+
 # ---- the network
 
 
@@ -105,7 +138,7 @@ def test_the_term_is_the_likelihood_of_the_residual_times_the_error_of_reconstru
     model = Tokenizer(tokenizer_config(), spec(1, 32)).train()
     x = white(8, 1, 32)
     out = model(x)  # an untrained network says the mean power of each bin
-    powers = power(model.front(x - out.recon)[0], 1, 2)
+    powers = power(model.front(x - out.recon)[0], 1, 2) / model.front.covered(torch.ones(1, 1, 32))[0]
     level = powers.mean(dim=(0, 2), keepdim=True)
     error = out.terms["recon_time"] + out.terms["recon_stft"]
     torch.testing.assert_close(out.terms["texture"], error * (powers / level).mean())
@@ -120,7 +153,9 @@ def test_without_a_weight_the_texture_is_no_part_of_the_tokenizers_own_training(
 
 def test_mean_levels_are_those_of_each_power_and_above_zero() -> None:
     powers = torch.tensor([[[1.0, 3.0], [0.0, 0.0]], [[2.0, 2.0], [0.0, 0.0]]])
-    assert mean_level(powers).tolist() == [[2.0], [pytest.approx(1e-8)]]
+    assert mean_level(powers, torch.ones(2, 2, 2)).tolist() == [[2.0], [pytest.approx(1e-8)]]
+    assert mean_level(powers, torch.tensor([[[0.0, 1.0]], [[0.0, 1.0]]]).expand(2, 2, 2))[0] == 2.5
+    assert mean_level(powers, torch.zeros(2, 2, 2))[0] == pytest.approx(1e-8)
 
 
 def test_the_likelihood_is_best_at_the_true_variance() -> None:
@@ -129,19 +164,19 @@ def test_the_likelihood_is_best_at_the_true_variance() -> None:
     true = torch.tensor([[0.3], [5.0]])
     draws = torch.rand(3000, 2, 2, generator=generator())
     powers = -true * torch.log1p(-draws)
-    mean = powers.mean(dim=(0, 2))
+    mean, counted = powers.mean(dim=(0, 2)), torch.ones_like(powers)
     assert mean.tolist() == pytest.approx(true.flatten().tolist(), rel=0.1)
     made.level.fill_(1.0)
     losses = []
     for factor in (0.5, 0.9, 1.0, 1.1, 2.0):
         made.conv.bias.copy_((factor * mean).log())  # type: ignore[union-attr]
-        losses.append(made.nll(features, powers, made.level).item())
+        losses.append(made.nll(features, powers, counted, made.level).item())
     assert min(losses) == losses[2]
     assert losses[2] == pytest.approx(float((1 + mean.log()).mean()), rel=1e-4)
     made.conv.bias.requires_grad_(True)  # type: ignore[union-attr]
     with torch.no_grad():
         made.conv.bias.copy_(mean.log())  # type: ignore[union-attr]
-    (slope,) = torch.autograd.grad(made.nll(features, powers, made.level), [made.conv.bias])  # type: ignore[list-item]
+    (slope,) = torch.autograd.grad(made.nll(features, powers, counted, made.level), [made.conv.bias])  # type: ignore[list-item]
     assert slope.abs().max() < 1e-5
 
 

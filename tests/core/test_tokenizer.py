@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from timeloom.checkpoint import save_model
 from timeloom.data.spec import DataSpec
 from timeloom.errors import InputError
-from timeloom.tokenizer.tokenizer import Tokenizer, TokenizerConfig, TokenizerOutput
+from timeloom.tokenizer.config import TokenizerConfig
+from timeloom.tokenizer.tokenizer import Tokenizer, TokenizerOutput
 
 TWO_BANDS = {"front": {"bands": [2]}}
 DEEP = {"quantizer": {"codebook_size": 8, "codebook_dim": 4, "levels": 3}}

@@ -11,7 +11,7 @@ from timeloom.errors import InputError
 from timeloom.ssl.config import SSLConfig
 from timeloom.ssl.head import LOSSES
 from timeloom.ssl.views import VIEWS
-from timeloom.tokenizer.tokenizer import TokenizerConfig
+from timeloom.tokenizer.config import TokenizerConfig
 
 
 def test_every_loss_can_be_asked_for() -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from timeloom.data import evenly_spaced
 from timeloom.encoders import Rocket
 from timeloom.evaluation.measures.frechet import frechet_distance
-from timeloom.tokenizer.texture import mean_level, mixing_of, power
+from timeloom.tokenizer.texture import mean_level, mixing_of
 from timeloom.tokenizer.tokenizer import Tokenizer
 
 AMOUNTS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -28,16 +28,17 @@ def fit(tokenizer: Tokenizer, scaled: Tensor, observed: Tensor | None, *, steps:
     rows = torch.from_numpy(evenly_spaced(len(scaled), MOST_CASES))
     generator = torch.Generator().manual_seed(seed)
     channels, parts = tokenizer.spec.n_channels, tokenizer.front.parts
-    residuals, features = _residuals(tokenizer, scaled[rows], None if observed is None else observed[rows])
-    for grid, residual, hidden in zip(tokenizer.grids, residuals, features, strict=True):
-        goal = power(residual, channels, parts)
+    seen = None if observed is None else observed[rows]
+    residuals, features = _residuals(tokenizer, scaled[rows], seen)
+    goals = tokenizer.residual_powers(residuals, seen)
+    for grid, residual, hidden, (goal, counted) in zip(tokenizer.grids, residuals, features, goals, strict=True):
         texture = grid.texture.requires_grad_(True)
         texture.mixing.copy_(mixing_of(residual, channels, parts, len(texture.mixing)))
-        texture.level.copy_(mean_level(goal))
+        texture.level.copy_(mean_level(goal, counted))
         optimizer = torch.optim.AdamW(texture.parameters(), lr=5e-3, weight_decay=1e-2)
         for _ in range(steps):
             drawn = torch.randint(len(goal), (min(32, len(goal)),), generator=generator)
-            loss = texture.nll(hidden[drawn], goal[drawn], texture.level)
+            loss = texture.nll(hidden[drawn], goal[drawn], counted[drawn], texture.level)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -50,7 +51,7 @@ def measure(tokenizer: Tokenizer, scaled: Tensor, observed: Tensor | None) -> li
     On its own training series a tokenizer loses less than on others: their residuals are too small a measure.
     """
     residuals, _ = _residuals(tokenizer, scaled, observed)
-    return [mean_level(power(of, tokenizer.spec.n_channels, tokenizer.front.parts)) for of in residuals]
+    return [mean_level(*of) for of in tokenizer.residual_powers(residuals, observed)]
 
 
 @torch.no_grad()

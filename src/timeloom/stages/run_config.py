@@ -14,7 +14,7 @@ from timeloom.prior.decoding import SamplingConfig
 from timeloom.prior.prior import PriorConfig
 from timeloom.stages.train_prior import PriorTraining
 from timeloom.stages.train_tokenizer import TokenizerTraining
-from timeloom.tokenizer.tokenizer import TokenizerConfig
+from timeloom.tokenizer.config import TokenizerConfig
 from timeloom.training import TrainerConfig
 
 PRESETS = ("smoke", "small", "base")

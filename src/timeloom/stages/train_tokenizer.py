@@ -22,7 +22,8 @@ from timeloom.progress import Progress, silent
 from timeloom.ssl.views import make_views
 from timeloom.stages import fit_texture
 from timeloom.threads import cpu_threads
-from timeloom.tokenizer.tokenizer import Tokenizer, TokenizerConfig
+from timeloom.tokenizer.config import TokenizerConfig
+from timeloom.tokenizer.tokenizer import Tokenizer
 from timeloom.training import Batch, FitResult, Judging, OptimConfig, TrainerConfig, fit
 
 FOLDER = "tokenizer"

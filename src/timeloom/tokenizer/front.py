@@ -115,6 +115,15 @@ class STFTFront(nn.Module):
         """The frames without the gains: white noise stays white."""
         return self._split(self._parts(x))
 
+    def covered(self, seen: Tensor) -> list[Tensor]:
+        """Share (B, C F_band, W), 0 to 1, of each frame's power that white noise has where values are seen (B, C, T).
+
+        A frame at an end hangs over it, and hears less; one over missing values, too.
+        """
+        padded = F.pad(seen.float(), (self.n_fft // 2, self.n_fft // 2))
+        share = padded.unfold(2, self.n_fft, self.hop) @ self.window.square()
+        return [share.repeat_interleave(b - a, dim=1) for a, b in pairwise(self.edges)]
+
     def _parts(self, x: Tensor) -> Tensor:
         """The spectrum (B, C, 2, F, W), real and imaginary."""
         flat = rearrange(x, "b c t -> (b c) t")
@@ -161,6 +170,10 @@ class PatchFront(nn.Module):
     def plain(self, x: Tensor) -> list[Tensor]:
         """The same: there are no gains."""
         return self(x)
+
+    def covered(self, seen: Tensor) -> list[Tensor]:
+        """1 where a value of a piece (B, C P, W) is seen (B, C, T), else 0."""
+        return self(seen.float())
 
     def inverse(self, bands: list[Tensor]) -> Tensor:
         """Join frames to series (B, C, T)."""

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 MOST_LOG_RATIO = 4.0
 TINY, JITTER = 1e-12, 1e-4
 LEAST_LEVEL = 1e-8
+# a frame with less of its window on observed values says nothing
+LEAST_SHARE = 0.1
 
 
 def power(frames: Tensor, n_channels: int, parts: int) -> Tensor:
@@ -23,9 +25,21 @@ def shaped(white: Tensor, variance: Tensor, n_channels: int, parts: int) -> Tens
     return rearrange(split * deviation, "b c p f w -> b (c p f) w")
 
 
-def mean_level(powers: Tensor) -> Tensor:
-    """The mean (n_powers, 1), above 0, of powers (B, n_powers, W)."""
-    return powers.mean(dim=(0, 2)).clamp(min=LEAST_LEVEL)[:, None]
+def whole(powers: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+    """Powers (B, n_powers, W) as if all of each frame's window lay on observed values, and 1 for each that counts.
+
+    Args:
+        powers: of residuals that are 0 where nothing was observed.
+        share: (B or 1, n_powers, W), of the front end's `covered`.
+    """
+    counted = (share >= LEAST_SHARE).float().expand_as(powers)
+    return counted * powers / share.clamp(min=LEAST_SHARE), counted
+
+
+def mean_level(powers: Tensor, counted: Tensor) -> Tensor:
+    """The mean (n_powers, 1), above 0, of the powers (B, n_powers, W) that count."""
+    total = counted.sum(dim=(0, 2)).clamp(min=1)
+    return ((powers * counted).sum(dim=(0, 2)) / total).clamp(min=LEAST_LEVEL)[:, None]
 
 
 def _rows(frames: Tensor, n_channels: int, parts: int, n_mixed: int) -> Tensor:
@@ -86,16 +100,18 @@ class Texture(nn.Module):
         """Variances (B, n_powers, W) of hidden states (B, hidden, W)."""
         return self._log_ratio(features).exp() * self.level
 
-    def nll(self, features: Tensor, powers: Tensor, level: Tensor) -> Tensor:
+    def nll(self, features: Tensor, powers: Tensor, counted: Tensor, level: Tensor) -> Tensor:
         """Mean negative log-likelihood of residual powers (B, n_powers, W), if they are Gaussian, up to a constant.
 
         Args:
             features: the decoder's hidden states (B, hidden, W).
-            powers: of the residual's frames.
+            powers: of the residual's frames, see `whole`.
+            counted: 1 for each that counts, else 0.
             level: (n_powers, 1), above 0; what the network's ratio is the ratio to.
         """
         log_ratio = self._log_ratio(features)
-        return (powers / level * torch.exp(-log_ratio) + log_ratio).mean()
+        each = powers / level * torch.exp(-log_ratio) + log_ratio
+        return (each * counted).sum() / counted.sum().clamp(min=1)
 
     def _log_ratio(self, features: Tensor) -> Tensor:
         """Bounded, for the prior may put tokens together that training never saw."""
