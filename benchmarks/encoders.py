@@ -7,7 +7,8 @@
     python benchmarks/encoders.py speed --data ECG5000.npz
 
 Each encoder that trains stands beside itself untrained, each task beside a baseline; seeds 0, 1, 2. Classifiers,
-penalties and the number of steps are never chosen on test data. What is finished in `--work` is not done again, so a
+penalties and the number of steps are never chosen on test data, but for those of the FCN, which also learns from the
+labels (see `timeloom.encoders.fcn.default_steps`). What is finished in `--work` is not done again, so a
 run that was cut short goes on; a file there belongs to its settings, which are in its name and in it.
 `speed` takes one thread and gives CPU time: of one training step of TS2Vec (batches of 8), and of encoding.
 """
