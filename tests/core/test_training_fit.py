@@ -198,6 +198,15 @@ def test_training_stops_when_looks_bring_no_gain(tmp_path: Path) -> None:
         tmp_path, Drifting(), optim=DRIFT, judging=judging, resume=True, progress=lambda *_: pytest.fail("went on")
     )
     assert same(again.state, kept.state)
+    # cut short after the last look, before the state was marked as finished
+    last = tmp_path / "line-last.ckpt"
+    checkpoint = torch.load(last, weights_only=True)
+    checkpoint["state_dict"]["finished"].fill_(False)
+    torch.save(checkpoint, last)
+    task = Drifting()
+    again = train(tmp_path, task, optim=DRIFT, judging=judging, resume=True)
+    assert same(again.state, kept.state)
+    assert not task.judged  # type: ignore[attr-defined]
 
 
 class TwoTerms(Drifting):

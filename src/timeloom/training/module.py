@@ -181,8 +181,16 @@ class TrainingModule(L.LightningModule):
             self.best.load_state_dict(candidate.state_dict())
             self.best_loss.copy_(loss)
             self.best_step.fill_(step)
-        elif step - int(self.best_step) >= self.judging.patience * self.judging.every:
+        elif self._out_of_patience(step):
             self.trainer.should_stop = True
+
+    def _out_of_patience(self, step: int) -> bool:
+        judging = self.judging
+        return judging is not None and step - int(self.best_step) >= judging.patience * judging.every
+
+    def on_train_start(self) -> None:
+        """A run that was cut short between its last look and its end has no step left."""
+        self.trainer.should_stop = self._out_of_patience(self.trainer.global_step)
 
     def on_train_end(self) -> None:
         """Mark the state, which is written next, as one that needs no further step."""
