@@ -26,7 +26,7 @@ from timeloom.encoders.optimisation import (
 from timeloom.encoders.resuming import Checkpoint
 from timeloom.encoders.storage import Arrays, StoredEncoder, arrays_of, filled
 from timeloom.encoders.timedrl_loss import timedrl
-from timeloom.encoders.timedrl_network import Patches, TimeDRLHeads, TimeDRLNetwork
+from timeloom.encoders.timedrl_network import Embeddings, Patches, TimeDRLHeads, TimeDRLNetwork
 from timeloom.progress import Progress, silent
 
 # added to the variance of a series, whose unit is that of the training series: a constant one becomes 0
@@ -44,8 +44,9 @@ class TimeDRL(StoredEncoder):
 
     Source: Chang et al., "TimeDRL: disentangled representation learning for multivariate time-series", ICDE 2024
     (arXiv 2312.04142). The two tasks, the token before the embedding and the two modes of channels are the paper's;
-    sizes, budget, pre-norm blocks and one linear embedding are chosen here. Its published figures are those of the
-    best epoch on the test split.
+    sizes, budget, pre-norm blocks, one linear embedding and what stands for a whole series (`segments`; the paper
+    takes the first token for most sets) are chosen here. Its published figures are those of the best epoch on the
+    test split.
 
     Args:
         dims: width D of the embeddings.
@@ -55,6 +56,9 @@ class TimeDRL(StoredEncoder):
         patch_stride: time points from the start of a patch to that of the next, at most `patch_length`.
         channel_independent: embed each channel alone, by the same network, and set the embeddings side by side; else a
             patch holds all channels.
+        segments: stretches of a series whose patches' embeddings are averaged and set side by side as the embedding of
+            the whole, no more than there are patches; 0 takes that of the first token. In cross-validation on six small
+            training splits 4 did better than the first token on four, and as many as there are patches did as well.
         dropout: share of activations dropped in training, in [0, 1): what makes the two views.
         contrastive_weight: weight of the instance-contrastive term beside the timestamp-predictive one.
         batch_size: series a step; no more than there are.
@@ -74,6 +78,7 @@ class TimeDRL(StoredEncoder):
         patch_length: int = 16,
         patch_stride: int = 8,
         channel_independent: bool = False,
+        segments: int = 4,
         dropout: float = 0.1,
         contrastive_weight: float = 0.1,
         batch_size: int = 32,
@@ -88,6 +93,7 @@ class TimeDRL(StoredEncoder):
         self.patch_length = patch_length
         self.patch_stride = patch_stride
         self.channel_independent = channel_independent
+        self.segments = segments
         self.dropout = dropout
         self.contrastive_weight = contrastive_weight
         self.batch_size = batch_size
@@ -127,6 +133,7 @@ class TimeDRL(StoredEncoder):
     def _check_settings(self) -> None:
         for name in ("dims", "layers", "heads", "patch_length", "patch_stride"):
             check_count(name, getattr(self, name), 1)
+        check_count("segments", self.segments, 0)
         check_setting("heads", self.heads, self.dims % self.heads == 0, f"a divisor of dims = {self.dims}")
         no_gap = self.patch_stride <= self.patch_length
         check_setting("patch_stride", self.patch_stride, no_gap, f"at most patch_length = {self.patch_length}")
@@ -187,15 +194,16 @@ class TimeDRL(StoredEncoder):
         return network.to("cpu").eval().requires_grad_(False)
 
     def encode(self, X: ArrayLike, batch_size: int = 256, *, level: Level = "series") -> NDArray[np.float32]:
-        """Embeddings of series (N, C, T): one for each, (N, D), or one for each patch, (N, P, D).
+        """Embeddings of series (N, C, T): one for each, (N, S D), or one for each patch, (N, P, D).
 
-        With independent channels D is C * `dims`, channel after channel. Patch i begins at time i * `patch_stride`; P
-        is the fewest that reach the end of a series.
+        S is the number of segments, or 1 for the first token. With independent channels there are C times as many
+        numbers, channel after channel. Patch i begins at time i * `patch_stride`; P is the fewest that reach the end of
+        a series.
 
         Args:
             X: series, NaN where missing.
             batch_size: series at once.
-            level: "series" takes the embedding of the first token, "timestamp" those of the patches.
+            level: "series" takes what `segments` says, "timestamp" the embeddings of the patches.
 
         Raises:
             InputError: series of other channels or length than in training, or an unknown level.
@@ -206,10 +214,20 @@ class TimeDRL(StoredEncoder):
         device, found = chosen_device(self.device), []
         with torch.inference_mode(), lent_to(device, self._network) as network:
             for part, seen in zip(series.split(batch_size), observed.split(batch_size), strict=True):
-                embeddings = network(self._cut(part, seen, device))
-                chosen = embeddings.instance if level == "series" else embeddings.timestamp
+                patches = self._cut(part, seen, device)
+                embeddings = network(patches)
+                chosen = self._whole(embeddings, patches) if level == "series" else embeddings.timestamp
                 found.append(self._side_by_side(chosen, len(part)).cpu())
         return torch.cat(found).numpy()
+
+    def _whole(self, embeddings: Embeddings, patches: Patches) -> Tensor:
+        """What stands for each series (B, S D): means over the observed patches of each segment, 0 where none is."""
+        if self.segments == 0:
+            return embeddings.instance
+        n_segments = min(self.segments, embeddings.timestamp.shape[1])
+        seen = patches.observed.any(dim=2, keepdim=True).float()
+        parts = zip(*(of.tensor_split(n_segments, dim=1) for of in (embeddings.timestamp, seen)), strict=True)
+        return torch.cat([(of * w).sum(dim=1) / w.sum(dim=1).clamp(min=1) for of, w in parts], dim=1)
 
     def _side_by_side(self, embeddings: Tensor, n_cases: int) -> Tensor:
         """Embeddings (n * C, ..., D) of single channels as (n, ..., C * D); those of all channels as they are."""

@@ -25,7 +25,7 @@ from timeloom.stages.train import RECORD, STAGES, check_way
 CHECKPOINT = f"{FOLDER}-last.ckpt"  # of a training that was cut short
 # what says how long an encoder trains; 0 leaves it as it was drawn
 STEPS = "steps"
-MAY_BE_ZERO = {"seed", STEPS}
+MAY_BE_ZERO = {"seed", STEPS, "segments"}
 
 
 class EncoderConfig(Frozen):
