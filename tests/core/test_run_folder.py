@@ -83,6 +83,7 @@ def test_the_facts_name_data_classes_and_fingerprints(finished: Path) -> None:
     assert told["classes"] == "fast (24), slow (16)"
     assert tokenizer.fingerprint in told["tokenizer"]
     assert "1 level(s), 16 codes" in told["grids"]
+    assert told["samples"] == "within the range of the training values"
     assert told["decoding"] == "temperature 0.9, choice temperature 4, guidance scale 1"
     assert told["texture"].startswith(f"{record['stages']['tokenizer']['texture']:.0%} of the noise")
 
@@ -287,3 +288,11 @@ def test_a_stage_that_was_cut_short_before_its_record_gets_it_on_resuming(copied
     again = json.loads(path.read_text(encoding="utf-8"))["stages"]["prior"]
     assert {**again, "seconds": 0} == {**figures, "seconds": 0}
     assert contents(copied) == before
+
+
+def test_the_facts_say_what_samples_share_with_every_training_series(finished: Path) -> None:
+    tokenizer, prior = sample.load(finished)
+    record = json.loads((finished / "run.json").read_text(encoding="utf-8"))
+    tokenizer.spec = tokenizer.spec.model_copy(update={"own_mean": (0.0,), "own_std": (1.0,)})
+    told = train.facts(tokenizer, prior, record)["samples"]
+    assert told.endswith("values, and with the mean and deviation that every training series has")

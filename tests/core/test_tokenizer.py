@@ -63,10 +63,25 @@ def test_what_is_made_stays_in_the_range_of_the_training_values() -> None:
     assert torch.equal(model.decode(tokens), free.decode(tokens))  # a reconstruction is what it is
 
 
-def test_a_range_is_of_all_channels() -> None:
-    for ends in ("low", "high"):
-        with pytest.raises(InputError, match="2 ends of the values' range for 3 channels"):
-            DataSpec.parse(spec(channels=3).model_dump() | {ends: (0.0, 1.0)})
+def test_what_is_made_has_the_mean_and_the_deviation_that_every_series_has() -> None:
+    free, x = fitted_tokenizer(tokenizer_config(), spec(channels=3)), series(channels=3)
+    known = {"own_mean": (4.0, None, -1.0), "own_std": (1.5, None, None)}
+    model = fitted_tokenizer(tokenizer_config(), spec(channels=3).model_copy(update=known))
+    tokens = model.encode(x)
+    plain, made = (of.decode(tokens, torch.Generator().manual_seed(0)) for of in (free, model))
+    assert made[:, 0].mean(dim=1).tolist() == pytest.approx([4.0] * len(x), abs=1e-5)
+    before, after = (of[:, 0].std(dim=1, correction=0) for of in (plain, made))
+    # never stretched nor shrunk by more than 2
+    torch.testing.assert_close(after, torch.minimum(torch.maximum(torch.tensor(1.5), before / 2), before * 2))
+    torch.testing.assert_close(made[:, 1], plain[:, 1])
+    torch.testing.assert_close(made[:, 2], plain[:, 2] - plain[:, 2].mean(dim=1, keepdim=True) - 1)
+    assert torch.equal(model.decode(tokens), free.decode(tokens))  # a reconstruction is what it is
+
+
+def test_what_is_known_of_values_is_of_all_channels() -> None:
+    for name in ("low", "high", "own_mean", "own_std"):
+        with pytest.raises(InputError, match=f"{name} has 2 values for 3 channels"):
+            DataSpec.parse(spec(channels=3).model_dump() | {name: (0.0, 1.0)})
 
 
 def test_encoding_does_not_depend_on_the_batch() -> None:

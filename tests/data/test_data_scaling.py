@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from timeloom.data import Scaler
+from timeloom.data.scaling import shared_scale
 from timeloom.errors import InputError
 
 SERIES = arrays(
@@ -103,3 +104,29 @@ def test_fit_and_from_dict_refuse_what_they_cannot_use() -> None:
     for std in ([0.0], [1.0, 1.0], [float("nan")]):
         with pytest.raises(InputError, match="damaged"):
             Scaler.from_dict({"mean": [0.0], "std": std})
+
+
+def standardised(n: int, seed: int = 0) -> np.ndarray:
+    """Noise (n, 3, 40): each series of the first channel with mean 2 and deviation 3, of the second with mean 0."""
+    X = np.random.default_rng(seed).normal(5, 2, (n, 3, 40))
+    X[:, :2] -= X[:, :2].mean(axis=2, keepdims=True)
+    X[:, 0] = 2 + 3 * X[:, 0] / X[:, 0].std(axis=1, keepdims=True)
+    return X.astype(np.float32)
+
+
+def test_what_all_series_share_is_found_and_nothing_else() -> None:
+    mean, std = shared_scale(standardised(20))
+    assert mean[:2] == pytest.approx((2, 0), abs=1e-5)
+    assert std[0] == pytest.approx(3, rel=1e-5)
+    assert (mean[2], std[1], std[2]) == (None, None, None)
+    assert shared_scale(np.full((9, 1, 12), 4, dtype=np.float32)) == ((4.0,), (None,))
+
+
+def test_one_series_that_differs_few_series_or_a_gap_say_nothing() -> None:
+    X, nothing = standardised(20), (None, None, None)
+    X[7, 0] += 0.1
+    assert shared_scale(X)[0][0] is None
+    assert shared_scale(standardised(4)) == (nothing, nothing)
+    X = standardised(20)
+    X[3, 2, 5] = np.nan
+    assert shared_scale(X) == (nothing, nothing)

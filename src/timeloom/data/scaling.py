@@ -9,6 +9,11 @@ import numpy as np
 
 from timeloom.errors import InputError
 
+# fewer series may agree by chance
+LEAST_SERIES = 5
+# of the channel's deviation: no series' own mean or deviation lies further from the others'
+TOLERANCE = 0.01
+
 
 @dataclass(frozen=True, eq=False)
 class Scaler:
@@ -89,3 +94,27 @@ class Scaler:
                 f"series have shape {X.shape}; the scaler was fitted on {len(self.mean)} channels"
                 f" and needs (series, {len(self.mean)}, time points)"
             )
+
+
+Shared = tuple[float | None, ...]
+
+
+def shared_scale(X: np.ndarray) -> tuple[Shared, Shared]:
+    """Mean and deviation (C of each) that every series of `X` (n, C, T) has in a channel; None where they differ.
+
+    Many archives hold series that were standardised one by one. Of fewer than five series, and where values are
+    missing, nothing is said; nor of the deviation of channels that are constant in every series.
+    """
+    nothing: Shared = (None,) * X.shape[1]
+    if len(X) < LEAST_SERIES or np.isnan(X).any():
+        return nothing, nothing
+    unit = Scaler.fit(X).std
+    mean, std = X.mean(axis=2, dtype=np.float64), X.std(axis=2, dtype=np.float64)
+    return _shared(mean, unit), tuple(value or None for value in _shared(std, unit))
+
+
+def _shared(values: np.ndarray, unit: np.ndarray) -> Shared:
+    """The median (C) of values (n, C), where all lie within the tolerance of it."""
+    middle = np.median(values, axis=0)
+    alike = np.abs(values - middle).max(axis=0) <= TOLERANCE * unit
+    return tuple(float(value) if good else None for value, good in zip(middle, alike, strict=True))

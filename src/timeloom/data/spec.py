@@ -20,6 +20,8 @@ class DataSpec(Frozen):
         std: standard deviation of each channel (1 where a channel is constant), in the data's unit.
         low: smallest value of each channel in the training split, in the data's unit; None where that is not known.
         high: largest value of each channel, likewise.
+        own_mean: the mean that each series has in a channel, None where they differ (see `shared_scale`).
+        own_std: the standard deviation that each series has in a channel, likewise.
         classes: the labels in the user's own words, sorted; None without labels.
         class_counts: training series in each class, in the order of `classes`.
     """
@@ -33,6 +35,8 @@ class DataSpec(Frozen):
     std: tuple[float, ...]
     low: tuple[float, ...] | None = None
     high: tuple[float, ...] | None = None
+    own_mean: tuple[float | None, ...] | None = None
+    own_std: tuple[float | None, ...] | None = None
     classes: tuple[int | str, ...] | None = None
     class_counts: tuple[int, ...] | None = None
 
@@ -42,9 +46,10 @@ class DataSpec(Frozen):
             raise ValueError(f"{len(self.mean)} means and {len(self.std)} deviations for {self.n_channels} channels")
         if min(self.std) <= 0:
             raise ValueError(f"std = {self.std}: must be above 0")
-        for ends in (self.low, self.high):
-            if ends is not None and len(ends) != self.n_channels:
-                raise ValueError(f"{len(ends)} ends of the values' range for {self.n_channels} channels")
+        for name in ("low", "high", "own_mean", "own_std"):
+            of = getattr(self, name)
+            if of is not None and len(of) != self.n_channels:
+                raise ValueError(f"{name} has {len(of)} values for {self.n_channels} channels")
         if len(self.classes or ()) != len(self.class_counts or ()):
             raise ValueError(f"{len(self.class_counts or ())} counts for {len(self.classes or ())} classes")
         return self

@@ -15,6 +15,7 @@ from typing import Any
 from timeloom import __version__
 from timeloom.checkpoint import CARD, fingerprint
 from timeloom.data import Dataset
+from timeloom.data.spec import DataSpec
 from timeloom.errors import InputError
 from timeloom.files import check_folder, read_json, write_json
 from timeloom.prior.decoding import SamplingConfig
@@ -152,6 +153,7 @@ def facts(tokenizer: Tokenizer, prior: Prior | None, record: dict[str, Any]) -> 
     return {
         "data": f"{spec.name}, {spec.n_train} training series, fingerprint {spec.fingerprint}",
         "series": f"{spec.n_channels} channel(s), {spec.length} time points",
+        "samples": _samples_facts(spec),
         "classes": classes,
         "front end": tokenizer.front.describe(),
         "grids": f"{cells} cells, {layout.levels} level(s), {layout.codebook_size} codes each",
@@ -162,6 +164,13 @@ def facts(tokenizer: Tokenizer, prior: Prior | None, record: dict[str, Any]) -> 
         "seed": str(record["config"]["seed"]),
         "versions": ", ".join(f"{k} {v}" for k, v in {"timeloom": record["timeloom"], **record["versions"]}.items()),
     }
+
+
+def _samples_facts(spec: DataSpec) -> str:
+    known = {"mean": spec.own_mean, "deviation": spec.own_std}
+    shared = [name for name, of in known.items() if any(value is not None for value in of or ())]
+    also = f", and with the {' and '.join(shared)} that every training series has" if shared else ""
+    return f"within the range of the training values{also}"
 
 
 def _prior_facts(tokenizer: Tokenizer, prior: Prior | None) -> dict[str, str]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from timeloom.data import Dataset, Scaler, evenly_spaced, stratified_holdout
 from timeloom.data.missing import fill_missing
+from timeloom.data.scaling import shared_scale
 from timeloom.data.spec import DataSpec
 from timeloom.data.warping import time_warp
 from timeloom.errors import InputError
@@ -123,7 +124,7 @@ class TokenizerTask:
 
 def describe(data: Dataset) -> DataSpec:
     """What the checkpoints will remember of the training split."""
-    scaler = Scaler.fit(data.X_train)
+    scaler, (own_mean, own_std) = Scaler.fit(data.X_train), shared_scale(data.X_train)
     counts = None
     if data.y_train is not None and data.classes is not None:
         counts = tuple(int((data.y_train == label).sum()) for label in data.classes)
@@ -137,6 +138,8 @@ def describe(data: Dataset) -> DataSpec:
         std=tuple(scaler.std.tolist()),
         low=tuple(np.nanmin(data.X_train, axis=(0, 2)).tolist()),
         high=tuple(np.nanmax(data.X_train, axis=(0, 2)).tolist()),
+        own_mean=own_mean,
+        own_std=own_std,
         classes=data.classes,
         class_counts=counts,
     )

@@ -21,6 +21,8 @@ from timeloom.tokenizer.texture import Texture, mean_level, mixed, power, shaped
 
 # below this error, of a channel of variance 1, no power mean gives it more weight
 SMALL = 1e-4
+# a sample is not stretched nor shrunk by more than this
+MOST_STRETCHED = 2.0
 
 
 @dataclass(frozen=True)
@@ -107,13 +109,17 @@ class Tokenizer(nn.Module):
         self.ssl_head: Head | None = None
         self.register_buffer("mean", torch.tensor(spec.mean, dtype=torch.float64)[:, None], persistent=False)
         self.register_buffer("std", torch.tensor(spec.std, dtype=torch.float64)[:, None], persistent=False)
-        limits = [ends or (free,) * spec.n_channels for ends, free in ((spec.low, -torch.inf), (spec.high, torch.inf))]
+        limits = [ends or (end,) * spec.n_channels for ends, end in ((spec.low, -torch.inf), (spec.high, torch.inf))]
         self.register_buffer("limits", torch.tensor(limits)[..., None], persistent=False)
+        free = (None,) * spec.n_channels
+        own = [[torch.nan if v is None else v for v in of or free] for of in (spec.own_mean, spec.own_std)]
+        self.register_buffer("own", torch.tensor(own)[..., None], persistent=False)
         self.register_buffer("texture_amount", torch.zeros(()))
         self.marginals = Marginals(spec.n_channels)
         self.mean: Tensor
         self.std: Tensor
         self.limits: Tensor
+        self.own: Tensor
         self.texture_amount: Tensor
 
     def add_ssl_head(self) -> None:
@@ -234,7 +240,8 @@ class Tokenizer(nn.Module):
 
         With a generator they get the texture that the data have around their reconstructions: Gaussian noise whose
         spectrum the tokens decide, times `texture` (`auto`: `texture_amount`), and then the data's marginals, where
-        those were fitted; no value leaves the range of the training values. Without one they are the decoder's mean.
+        those were fitted; where every training series has one mean or deviation, so has each of these; and no value
+        leaves the range of the training values. Without a generator they are the decoder's mean.
         """
         amount = float(self.texture_amount) if texture == "auto" else texture
         features = self.decoder_features(tokens)
@@ -243,7 +250,16 @@ class Tokenizer(nn.Module):
             noise = self.texture(features, generator)
             bands = [band + amount * of for band, of in zip(bands, noise, strict=True)]
         series = self.front.inverse(bands)
-        return self.unscale(series) if generator is None else self.unscale(self.marginals(series)).clamp(*self.limits)
+        if generator is None:
+            return self.unscale(series)
+        return self._as_all_series(self.unscale(self.marginals(series))).clamp(*self.limits)
+
+    def _as_all_series(self, series: Tensor) -> Tensor:
+        """Series (B, C, T) with the mean and the deviation that every training series has in a channel, if so."""
+        mean, std = series.mean(dim=2, keepdim=True), series.std(dim=2, correction=0, keepdim=True)
+        own_mean, own_std = self.own
+        stretch = (own_std / std.clamp(min=SMALL * self.std.float())).clamp(1 / MOST_STRETCHED, MOST_STRETCHED)
+        return (series - mean) * stretch.nan_to_num(1.0) + torch.where(own_mean.isnan(), mean, own_mean)
 
     @torch.no_grad()
     def decoder_features(self, tokens: Tensor) -> list[Tensor]:
