@@ -9,14 +9,14 @@ from torch import Tensor
 
 from timeloom.data import evenly_spaced
 from timeloom.encoders import Rocket
-from timeloom.evaluation.measures.frechet import frechet_distance
 from timeloom.tokenizer.texture import mean_level, mixing_of
 from timeloom.tokenizer.tokenizer import Tokenizer
 
-AMOUNTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+AMOUNTS = (0.0, 0.25, 0.5, 0.625, 0.75, 0.875, 1.0)
 DRAWS = 3
 DOUBT = 10
 MOST_CASES = 2000
+LEAST_UNIT = 0.05
 
 
 def fit(tokenizer: Tokenizer, scaled: Tensor, observed: Tensor | None, *, steps: int, seed: int) -> None:
@@ -58,10 +58,11 @@ def measure(tokenizer: Tokenizer, scaled: Tensor, observed: Tensor | None) -> li
 def choose_amount(tokenizer: Tokenizer, levels: list[Tensor], series: Tensor, *, seed: int) -> float:
     """The share of the texture, 0 to 1, with which reconstructions of unseen series (N, C, T) look most like them.
 
-    Judged by the Frechet distance of their ROCKET features, in the mean of two versions: with whole covariances, which
-    from few series make noise look worse than it is, and with variances alone, which make it look better. A residual is
-    not always noise: where series are smooth it is a shift or a blur, and noise in its place would be seen. What a
-    handful of series says is drawn towards a half, as if `DOUBT` further ones had said that.
+    Judged by the Frechet distance of their ROCKET features as if these were independent, each in units of its own
+    deviation: how loud the noise is shows in the shares of positive values, whose numbers are a hundred times smaller
+    than those of the maxima. A residual is not always noise: where series are smooth it is a shift or a blur, and noise
+    in its place would be seen. What a handful of series says is drawn towards a half, as if `DOUBT` further ones had
+    said that.
     """
     tokens = tokenizer.encode(series)
     encoder = Rocket(seed=seed).fit(series.numpy())
@@ -71,17 +72,19 @@ def choose_amount(tokenizer: Tokenizer, levels: list[Tensor], series: Tensor, *,
         apply(tokenizer, levels, amount)
         generator = torch.Generator().manual_seed(seed)
         draws = [encoder.encode(tokenizer.decode(tokens, generator).numpy()) for _ in range(DRAWS if amount else 1)]
-        return float(np.mean([frechet_distance(real, of) + _distance_of_variances(real, of) for of in draws]))
+        return float(np.mean([_distance(real, of) for of in draws]))
 
     found, n = min(AMOUNTS, key=distance), len(series)
     return (n * found + DOUBT * 0.5) / (n + DOUBT)
 
 
-def _distance_of_variances(real: NDArray, made: NDArray) -> float:
-    """Frechet distance of features (N, D) as if they were independent of each other."""
+def _distance(real: NDArray, made: NDArray) -> float:
+    """Mean Frechet distance of features (N, D), each by itself, in units of its deviation over the real series."""
     real, made = real.astype(np.float64), made.astype(np.float64)
-    means, deviations = real.mean(axis=0) - made.mean(axis=0), real.std(axis=0) - made.std(axis=0)
-    return float(means @ means + deviations @ deviations)
+    unit = real.std(axis=0)
+    known = unit > LEAST_UNIT * np.median(unit)  # one that hardly varies would outweigh all others
+    means, deviations = real.mean(axis=0) - made.mean(axis=0), unit - made.std(axis=0)
+    return float(((means**2 + deviations**2)[known] / unit[known] ** 2).mean()) if known.any() else 0.0
 
 
 def apply(tokenizer: Tokenizer, levels: list[Tensor], amount: float) -> None:
