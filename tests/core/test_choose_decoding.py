@@ -195,7 +195,7 @@ def test_the_longest_trained_of_many_priors_that_does_not_copy_is_found(expected
 @pytest.mark.parametrize(
     ("own", "level", "expected"),
     [
-        (0.2, 0.0, (1, 1.0)),  # no noise helps: the last, with all there is
+        (0.2, 0.0, (1, "auto")),  # no noise helps: the last; all amounts are as good, so the measured one
         (0.2, 0.01, (0, 0.6)),  # some more noise, and the longest trained one copies no longer
         (0.0, 0.01, (1, "auto")),  # without a texture there is nothing to raise
         (1.0, 0.01, (0, 0.5)),  # all there is: no prior copies, and half of it is nearer
@@ -279,6 +279,14 @@ def test_more_texture_is_chosen_where_the_data_have_more(in_data: float, expecte
         model, [prior(0.0)], series, labels, SETTINGS, seed=2, workers=Workers(0), progress=silent
     )
     assert found.decoding.texture == expected
+
+
+@pytest.mark.parametrize(("as_good", "expected"), [(1.0, 0.5), (1e9, "auto")])
+def test_of_amounts_that_are_as_good_the_measured_one_is_taken(
+    monkeypatch: pytest.MonkeyPatch, as_good: float, expected: float | str
+) -> None:
+    monkeypatch.setattr(choose_decoding, "AS_GOOD", as_good)
+    test_less_texture_is_chosen_where_the_data_have_less(0.5, expected)
 
 
 def test_the_largest_seed_is_allowed() -> None:
