@@ -130,3 +130,9 @@ def test_one_series_that_differs_few_series_or_a_gap_say_nothing() -> None:
     X = standardised(20)
     X[3, 2, 5] = np.nan
     assert shared_scale(X) == (nothing, nothing)
+
+
+def test_deviations_that_differ_are_not_shared_however_far_levels_lie_apart() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(0, 2000, (40, 1, 1)) + rng.uniform(1, 13, (40, 1, 1)) * rng.normal(size=(40, 1, 64))
+    assert shared_scale(X.astype(np.float32)) == ((None,), (None,))

@@ -11,7 +11,7 @@ from timeloom.errors import InputError
 
 # fewer series may agree by chance
 LEAST_SERIES = 5
-# of the channel's deviation: no series' own mean or deviation lies further from the others'
+# of the channel's deviation, or of the usual own one: no series' mean or deviation lies further from the others'
 TOLERANCE = 0.01
 
 
@@ -110,7 +110,9 @@ def shared_scale(X: np.ndarray) -> tuple[Shared, Shared]:
         return nothing, nothing
     unit = Scaler.fit(X).std
     mean, std = X.mean(axis=2, dtype=np.float64), X.std(axis=2, dtype=np.float64)
-    return _shared(mean, unit), tuple(value or None for value in _shared(std, unit))
+    # a series' deviation is measured by the others', which the spread of their levels may dwarf
+    own = np.minimum(unit, np.median(std, axis=0))
+    return _shared(mean, unit), tuple(value or None for value in _shared(std, own))
 
 
 def _shared(values: np.ndarray, unit: np.ndarray) -> Shared:

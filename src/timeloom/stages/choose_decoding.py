@@ -100,7 +100,7 @@ def choose(
     four amounts the longest trained prior is found that does not copy, and the nearest of these pairs decodes in all
     ways. Candidates with more near copies than `most_copies`, and than 1.5 times the fewest, are out. The nearest is
     then tried with the other amounts, and with less than was measured; of those that are as good to a tenth, the amount
-    next to the measured one is taken, for a classifier of classes hardly hears noise.
+    nearest to the measured one is taken, for a classifier of classes hardly hears noise.
 
     Args:
         tokenizer: makes series of tokens.

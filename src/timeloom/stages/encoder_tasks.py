@@ -101,7 +101,7 @@ def classification_baselines(data: Dataset, seed: int, *, progress: Progress = s
     scaler = Scaler.fit(data.X_train)
 
     def values(X: NDArray[np.float32]) -> NDArray[np.float32]:
-        return scaler.transform(fill_missing(X)[0]).reshape(len(X), -1)
+        return fill_missing(scaler.transform(X))[0].reshape(len(X), -1)
 
     return {"raw values": _classification_figures(data, values, seed, progress)}
 
@@ -187,9 +187,10 @@ def fault_windows(data: Dataset, seed: int) -> tuple[NDArray[np.float32], NDArra
     data = data.with_test_split()
     assert data.X_test is not None
     rows = evenly_spaced(len(data.X_train), MOST_NORMAL)
-    normal = fill_missing(data.X_train[rows])[0]
+    mean = Scaler.fit(data.X_train).mean.tolist()
+    normal = fill_missing(data.X_train[rows], mean)[0]
     tested = data.X_test[:: data.length if data.ordered else 1]
-    windows = fill_missing(tested[evenly_spaced(len(tested), MOST_WINDOWS)])[0]
+    windows = fill_missing(tested[evenly_spaced(len(tested), MOST_WINDOWS)], mean)[0]
     labels = None if data.y_train is None else data.y_train[rows]
     least = 2 * len(FAULTS)
     if len(windows) < least:

@@ -240,8 +240,8 @@ class Tokenizer(nn.Module):
 
         With a generator they get the texture that the data have around their reconstructions: Gaussian noise whose
         spectrum the tokens decide, times `texture` (`auto`: `texture_amount`), and then the data's marginals, where
-        those were fitted; where every training series has one mean or deviation, so has each of these; and no value
-        leaves the range of the training values. Without a generator they are the decoder's mean.
+        those were fitted; where every training series has one mean or deviation, so has each of these; and what lies
+        beyond the range of the training values is cut off. Without a generator they are the decoder's mean.
         """
         amount = float(self.texture_amount) if texture == "auto" else texture
         features = self.decoder_features(tokens)
