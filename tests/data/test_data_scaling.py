@@ -106,6 +106,10 @@ def test_fit_and_from_dict_refuse_what_they_cannot_use() -> None:
             Scaler.from_dict({"mean": [0.0], "std": std})
 
 
+def shared(X: np.ndarray) -> tuple:
+    return shared_scale(X, Scaler.fit(X).std)
+
+
 def standardised(n: int, seed: int = 0) -> np.ndarray:
     """Noise (n, 3, 40): each series of the first channel with mean 2 and deviation 3, of the second with mean 0."""
     X = np.random.default_rng(seed).normal(5, 2, (n, 3, 40))
@@ -115,24 +119,24 @@ def standardised(n: int, seed: int = 0) -> np.ndarray:
 
 
 def test_what_all_series_share_is_found_and_nothing_else() -> None:
-    mean, std = shared_scale(standardised(20))
+    mean, std = shared(standardised(20))
     assert mean[:2] == pytest.approx((2, 0), abs=1e-5)
     assert std[0] == pytest.approx(3, rel=1e-5)
     assert (mean[2], std[1], std[2]) == (None, None, None)
-    assert shared_scale(np.full((9, 1, 12), 4, dtype=np.float32)) == ((4.0,), (None,))
+    assert shared(np.full((9, 1, 12), 4, dtype=np.float32)) == ((4.0,), (None,))
 
 
 def test_one_series_that_differs_few_series_or_a_gap_say_nothing() -> None:
     X, nothing = standardised(20), (None, None, None)
     X[7, 0] += 0.1
-    assert shared_scale(X)[0][0] is None
-    assert shared_scale(standardised(4)) == (nothing, nothing)
+    assert shared(X)[0][0] is None
+    assert shared(standardised(4)) == (nothing, nothing)
     X = standardised(20)
     X[3, 2, 5] = np.nan
-    assert shared_scale(X) == (nothing, nothing)
+    assert shared(X) == (nothing, nothing)
 
 
 def test_deviations_that_differ_are_not_shared_however_far_levels_lie_apart() -> None:
     rng = np.random.default_rng(0)
     X = rng.normal(0, 2000, (40, 1, 1)) + rng.uniform(1, 13, (40, 1, 1)) * rng.normal(size=(40, 1, 64))
-    assert shared_scale(X.astype(np.float32)) == ((None,), (None,))
+    assert shared(X.astype(np.float32)) == ((None,), (None,))

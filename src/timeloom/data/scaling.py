@@ -99,16 +99,16 @@ class Scaler:
 Shared = tuple[float | None, ...]
 
 
-def shared_scale(X: np.ndarray) -> tuple[Shared, Shared]:
+def shared_scale(X: np.ndarray, unit: np.ndarray) -> tuple[Shared, Shared]:
     """Mean and deviation (C of each) that every series of `X` (n, C, T) has in a channel; None where they differ.
 
     Many archives hold series that were standardised one by one. Of fewer than five series, and where values are
-    missing, nothing is said; nor of the deviation of channels that are constant in every series.
+    missing, nothing is said; nor of the deviation of channels that are constant in every series. `unit` (C,) is the
+    deviation of each channel over all series, as `Scaler` has it.
     """
     nothing: Shared = (None,) * X.shape[1]
     if len(X) < LEAST_SERIES or np.isnan(X).any():
         return nothing, nothing
-    unit = Scaler.fit(X).std
     mean, std = X.mean(axis=2, dtype=np.float64), X.std(axis=2, dtype=np.float64)
     # a series' deviation is measured by the others', which the spread of their levels may dwarf
     own = np.minimum(unit, np.median(std, axis=0))

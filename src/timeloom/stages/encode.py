@@ -64,7 +64,7 @@ def encode(tokenizer: Tokenizer, X: np.ndarray, kind: Kind = "pooled", *, progre
         )
     read = {"tokens": lambda tokens: tokens, "codes": tokenizer.codes_of, "pooled": tokenizer.pool}[kind]
     found = []
-    for part in torch.from_numpy(fill_missing(series, tokenizer.spec.mean)[0]).split(BATCH_SIZE):
+    for part in torch.from_numpy(fill_missing(series, spec.mean)[0]).split(BATCH_SIZE):
         found.append(read(tokenizer.encode(part)))
         progress("encode", sum(map(len, found)), len(series))
     return torch.cat(found).numpy()

@@ -59,10 +59,9 @@ def choose_amount(tokenizer: Tokenizer, levels: list[Tensor], series: Tensor, *,
     """The share of the texture, 0 to 1, with which reconstructions of unseen series (N, C, T) look most like them.
 
     Judged by the Frechet distance of their ROCKET features as if these were independent, each in units of its own
-    deviation: how loud the noise is shows in the shares of positive values, whose numbers are a hundred times smaller
-    than those of the maxima. A residual is not always noise: where series are smooth it is a shift or a blur, and noise
-    in its place would be seen. What a handful of series says is drawn towards a half, as if `DOUBT` further ones had
-    said that.
+    deviation: how loud the noise is shows in the shares of positive values, small numbers beside the maxima. A residual
+    is not always noise: where series are smooth it is a shift or a blur, and noise in its place would be seen. What a
+    handful of series says is drawn towards a half, as if `DOUBT` further ones had said that.
     """
     tokens = tokenizer.encode(series)
     encoder = Rocket(seed=seed).fit(series.numpy())

@@ -124,7 +124,8 @@ class TokenizerTask:
 
 def describe(data: Dataset) -> DataSpec:
     """What the checkpoints will remember of the training split."""
-    scaler, (own_mean, own_std) = Scaler.fit(data.X_train), shared_scale(data.X_train)
+    scaler = Scaler.fit(data.X_train)
+    own_mean, own_std = shared_scale(data.X_train, scaler.std)
     counts = None
     if data.y_train is not None and data.classes is not None:
         counts = tuple(int((data.y_train == label).sum()) for label in data.classes)
