@@ -60,6 +60,15 @@ def test_the_seed_decides_the_picture_and_gaps_are_filled(sines: Callable) -> No
     assert torch.equal(state, torch.get_rng_state())
 
 
+def test_a_channel_absent_from_a_series_lies_at_its_mean_and_leaves_the_scale(sines: Callable) -> None:
+    X = sines(3, seed=0, n_channels=2)[0] + 1000
+    X[0, 0] = np.nan
+    absent, *others = lines(views_sheet(X, seed=0), "gauss")[:3]
+    assert np.ptp(absent) == 0
+    # far from 1000 a 0 would press the others flat
+    assert min(map(np.ptp, others)) > 1
+
+
 def test_one_constant_series_is_drawn() -> None:
     figure = views_sheet(np.full((1, 1, 8), 4.0), seed=0)
     assert [len(lines(figure, name)) for name in VIEWS] == [2] * len(VIEWS)

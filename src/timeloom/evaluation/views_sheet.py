@@ -36,7 +36,7 @@ def views_sheet(X: ArrayLike, *, seed: int) -> Figure:
     from matplotlib.figure import Figure
 
     checked, _ = check_series(X, None, "X", 1)
-    filled, _ = fill_missing(checked)
+    filled, _ = fill_missing(checked, Scaler.fit(checked).mean.tolist())
     rows = np.sort(np.random.default_rng(seed).permutation(len(filled))[:N_SERIES])
     series = Scaler.fit(filled).transform(filled)[rows]
     n_rows = -(-(len(VIEWS) + 1) // COLUMNS)
