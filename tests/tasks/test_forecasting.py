@@ -22,7 +22,8 @@ def drawn(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         ("ETTh1", 17420, (8640, 11520, 14400)),
         ("ETTh2", 17420, (8640, 11520, 14400)),
         ("ETTm1", 69680, (34560, 46080, 57600)),
-        ("weather", 52696, (31617, 42156, 52696)),
+        ("weather", 52696, (36887, 42157, 52696)),
+        ("any other", 100, (60, 80, 100)),
     ],
 )
 def test_the_splits_are_the_published_ones_and_follow_each_other(name: str, n: int, ends: tuple[int, ...]) -> None:

@@ -15,7 +15,8 @@ from timeloom.errors import InputError
 ALPHAS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 HORIZONS, HORIZONS_BY_MINUTE = (24, 48, 168, 336, 720), (24, 48, 96, 288, 672)
 MONTH_HOURS = 30 * 24
-SHARES = (0.6, 0.2)
+# shares of the training and the test stretch
+SHARES, SHARES_WEATHER = (0.6, 0.2), (0.7, 0.2)
 BLOCK_VALUES = 4_000_000
 
 
@@ -48,7 +49,7 @@ def time_split(name: str, n: int) -> TimeSplit:
     """The public protocol's stretches of a series of `n` time points.
 
     Sets ETTh and ETTm: 12, 4 and 4 months of 30 days, of 24 and 96 points a day, and the rest is not used (Zhou et al.
-    2021, section 5). All others: 60, 20 and 20 %.
+    2021, section 5). Set weather: 70, 10 and 20 % (Wu et al. 2021, section 4). All others: 60, 20 and 20 %.
 
     Raises:
         InputError: a series of that name is shorter than the 20 months.
@@ -59,7 +60,8 @@ def time_split(name: str, n: int) -> TimeSplit:
         if n < ends[-1]:
             raise InputError(f"{name}: {n} time points; allowed: at least {ends[-1]}, as its protocol's splits need")
     else:
-        ends = [int(SHARES[0] * n), int(SHARES[0] * n) + int(SHARES[1] * n), n]
+        train, test = SHARES_WEATHER if name == "weather" else SHARES
+        ends = [int(train * n), n - int(test * n), n]
     return TimeSplit(slice(0, ends[0]), slice(ends[0], ends[1]), slice(ends[1], ends[2]))
 
 
