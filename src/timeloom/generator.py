@@ -29,7 +29,7 @@ class TimeSeriesGenerator(BaseEstimator):
     """Learn a set of time series and sample new ones.
 
     Args:
-        preset: `smoke` (seconds), `small` (minutes on a laptop) or `base` (a quarter of an hour, or a GPU).
+        preset: `smoke` (seconds), `small` (minutes on a laptop) or `base` (twenty minutes, or a GPU).
         config: settings laid over the preset, nested as in the YAML files: `{"prior_training": {"steps": 500}}`.
         seed: source of all randomness in training.
         verbose: show a progress bar.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # everything heavy is imported inside the commands: --help answers at once
 app = typer.Typer(
-    help="Learn a data set of time series and make new ones that cannot be told from the real ones.",
+    help="Learn a data set of time series and make new ones like it.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
