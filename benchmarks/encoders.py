@@ -9,7 +9,7 @@
 Each encoder that trains stands beside itself untrained, each task beside a baseline; seeds 0, 1, 2. Classifiers,
 penalties and the number of steps are never chosen on test data, but for those of the FCN, which also learns from the
 labels (see `timeloom.encoders.fcn.default_steps`). What is finished in `--work` is not done again, so a
-run that was cut short goes on; a file there belongs to its settings, which are in its name and in it.
+run that was cut short goes on; a file there belongs to its data, settings and version, which are in its name and in it.
 `speed` takes one thread and gives CPU time: of one training step of TS2Vec (batches of 8), and of encoding.
 """
 
@@ -26,6 +26,7 @@ from typing import Any
 
 import torch
 
+from timeloom import __version__
 from timeloom import data as datasets
 from timeloom.encoders import TS2Vec
 from timeloom.errors import InputError
@@ -33,7 +34,7 @@ from timeloom.evaluation.tasks.classification import CLASSIFIERS
 from timeloom.files import read_json, write_json
 from timeloom.progress import RichProgress
 from timeloom.stages import benchmark_encoders as stage
-from timeloom.stages.encoder_tasks import ForecastConfig
+from timeloom.stages.encoder_forecasting import ForecastConfig
 from timeloom.stages.train_encoder import STEPS
 
 COST = "CPU s"  # of one seed: fit, encode, and the task itself
@@ -48,13 +49,16 @@ def one(
     args: argparse.Namespace, data: datasets.Dataset | datasets.LongSeries, method: stage.Method, seed: int
 ) -> list[stage.Result]:
     """The rows of one method and seed; read from the work folder if they are there already."""
-    forecast = ForecastConfig(horizons=args.horizons, univariate=args.univariate)
+    forecast = forecast_of(args)
     settings: dict[str, Any] = {
         "task": args.task,
         "data": data.name,
         "variant": variant(args),
         "method": method.name,
         "settings": None if method.config is None else method.config.settings,
+        "all settings": None if method.config is None else method.config.make().settings,
+        "fingerprint": data.fingerprint,
+        "timeloom": __version__,
         "seed": seed,
     }
     if args.task == "forecasting":
@@ -68,6 +72,11 @@ def one(
         rows = [{"method": result.method, "figures": result.figures} for result in found]
         write_json(path, {**settings, "rows": rows, "cpu_seconds": round(time.process_time() - start, 1)})
     return results(read_json(path))
+
+
+def forecast_of(args: argparse.Namespace) -> ForecastConfig:
+    """How the task of forecasting is set."""
+    return ForecastConfig(horizons=args.horizons, univariate=args.univariate)
 
 
 def variant(args: argparse.Namespace) -> str:
@@ -180,16 +189,10 @@ def main() -> None:
         return
     if args.task != "table":
         compared = stage.methods(args.task, args.encoders, args.overrides, args.control)
-        for source in args.data:
-            data = load(args.task, source, args.window)
-            # without an encoder nothing of a forecast is random
-            certain = args.task == "forecasting"
-            rows = [
-                row
-                for method in compared
-                for seed in (args.seeds[:1] if certain and method.config is None else args.seeds)
-                for row in one(args, data, method, seed)
-            ]
+        sources = [load(args.task, source, args.window) for source in args.data]
+        planned = stage.jobs(args.task, sources, compared, args.seeds, forecast_of(args))
+        for data in sources:
+            rows = [row for job in planned if job.data is data for row in one(args, *job)]
             print(stage.table(rows), flush=True)
         return
     print(tables(args.work))

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from core_helpers import sines, two_splits
 
-from timeloom.encoders import ENCODERS, Rocket, TS2Vec
+from timeloom.encoders import ENCODERS, Rocket, TS2Vec, storage
 from timeloom.encoders.resuming import EVERY
 from timeloom.errors import InputError
+from timeloom.files import read_json
 from timeloom.progress import Progress
 from timeloom.stages import encode, train, train_encoder
 
@@ -215,3 +216,19 @@ def test_a_folder_without_an_encoder_is_no_run_of_one(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}")
     with pytest.raises(InputError, match=r"run\.json: damaged, or not the record of an encoder's run"):
         train_encoder.facts(tmp_path)
+
+
+def test_an_encoder_stays_until_the_new_one_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = two_splits()
+    before = train_encoder.run(data, train_encoder.build("rocket", ["n_kernels=10"]), tmp_path)
+    wanted = train_encoder.load(tmp_path).encode(data.X_train)
+
+    def full(*of: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(storage, "save_file", full)
+    with pytest.raises(InputError, match="No space left on device"):
+        train_encoder.run(data, train_encoder.build("rocket", ["n_kernels=12"]), tmp_path, overwrite=True)
+    assert np.array_equal(train_encoder.load(tmp_path).encode(data.X_train), wanted)
+    assert read_json(tmp_path / "run.json")["encoder"] == before["encoder"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["encoder", "run.json"]

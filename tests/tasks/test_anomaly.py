@@ -14,6 +14,7 @@ from timeloom.evaluation.tasks.anomaly import (
     moving_z,
     nearest_distance,
     plant,
+    rebuilt_distance,
 )
 
 DEVIATION = np.array([2.0, 0.5])
@@ -150,3 +151,10 @@ def test_a_fault_that_would_change_nothing_is_planted_elsewhere() -> None:
     found = plant(X, X.std(axis=(0, 2)), seed=0)
     changed = np.abs(found.X - X).sum(axis=(1, 2)) > 0
     assert np.array_equal(changed, found.kind != "")
+
+
+def test_rebuilt_distance_is_the_farthest_time_point_in_deviations() -> None:
+    X, rebuilt = np.zeros((2, 2, 3)), np.zeros((2, 2, 3))
+    rebuilt[0, :, 1] = (2, -10)
+    rebuilt[1, 0, 2] = 1
+    assert rebuilt_distance(X, rebuilt, [1, 5]).tolist() == [2, 0.5]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ from timeloom.encoders import Rocket, TS2Vec
 from timeloom.errors import InputError
 from timeloom.evaluation.tasks.classification import classify
 from timeloom.stages import benchmark_encoders as stage
-from timeloom.stages import encoder_tasks
-from timeloom.stages.encoder_tasks import ForecastConfig
+from timeloom.stages import encoder_forecasting, encoder_tasks
+from timeloom.stages.encoder_forecasting import ForecastConfig
+from timeloom.stages.train_encoder import EncoderConfig
 
+SHORT = ForecastConfig(horizons=(1,), lookback=24, padding=20)
 TINY = ("ts2vec.output_dims=6", "ts2vec.hidden_dims=4", "ts2vec.depth=2", "ts2vec.steps=2", "rocket.n_kernels=40")
 
 
@@ -119,7 +122,7 @@ def test_causal_features_in_chunks_are_those_of_one_call() -> None:
     X = values.T[None]
     whole = encoder.encode(X, level="timestamp", causal=True, sliding_length=1, sliding_padding=20)[0]
     for at_once in (15, 70, 400):
-        found = encoder_tasks.causal_features(encoder, values, 20, at_once=at_once)
+        found = encoder_forecasting.causal_features(encoder, values, 20, at_once=at_once)
         np.testing.assert_allclose(found, whole, atol=1e-6)
 
 
@@ -128,7 +131,7 @@ def test_features_know_nothing_of_what_comes_later() -> None:
     encoder = tiny_encoder(values)
     changed = values.copy()
     changed[250:] = 1e3
-    before, after = (encoder_tasks.causal_features(encoder, of, 20) for of in (values, changed))
+    before, after = (encoder_forecasting.causal_features(encoder, of, 20) for of in (values, changed))
     assert np.array_equal(before[:250], after[:250])
     assert not np.array_equal(before[250:], after[250:])
 
@@ -139,7 +142,7 @@ def test_the_test_stretch_reaches_neither_the_scale_nor_the_training() -> None:
     spoiled = series.values.copy()
     spoiled[split] = 77
     other = dataclasses.replace(series, values=spoiled)
-    (scaled, stretches), (rescaled, _) = (encoder_tasks.scaled_values(of, False) for of in (series, other))
+    (scaled, stretches), (rescaled, _) = (encoder_forecasting.scaled_values(of, False) for of in (series, other))
     assert stretches.test == split
     assert np.array_equal(scaled[:320], rescaled[:320])
     train = scaled[stretches.train]
@@ -195,10 +198,54 @@ def test_every_result_is_kept_as_soon_as_it_is_there() -> None:
     assert len(found) == 6
 
 
+def test_everything_is_checked_before_the_first_is_measured() -> None:
+    told: list[str] = []
+    unlabelled = Dataset("bare", waves(60, 0)[0], None, waves(60, 1)[0], None)
+    fcn = stage.methods("anomaly", ["fcn"])[0]
+    for task, sources, compared, message in (
+        ("classification", [labelled(), unlabelled], [method("rocket")], "bare: has no labels"),
+        ("anomaly", [unlabelled], [method("rocket"), fcn], "bare: has no labels; allowed for fcn: labelled data"),
+        ("anomaly", [labelled(), labelled()], [method("rocket")], "two data sets are called waves"),
+    ):
+        with pytest.raises(InputError, match=message):
+            stage.run(task, sources, compared, progress=lambda *of: told.append(of[0]))  # type: ignore[arg-type]
+    assert not told
+
+
+def test_a_forecast_without_an_encoder_is_made_once() -> None:
+    planned = stage.jobs("forecasting", [long_series()], [method("ts2vec"), method("no encoder")], (0, 1, 2), SHORT)
+    assert [(job.method.name, job.seed) for job in planned] == [
+        *(("ts2vec", seed) for seed in range(3)),
+        ("no encoder", 0),
+    ]
+
+
+@pytest.mark.parametrize("encoder", ["ts2vec", "timedrl"])
+def test_only_the_training_stretch_is_learned_and_the_test_stretch_judged(
+    monkeypatch: pytest.MonkeyPatch, encoder: str
+) -> None:
+    series, learned, judged = long_series(), [], []
+    fit = encoder_forecasting.fit
+
+    def watched(config: EncoderConfig, data: Dataset, **how: Any) -> Any:
+        learned.append(data.X_train)
+        return fit(config, data, **how)
+
+    monkeypatch.setattr(encoder_forecasting, "fit", watched)
+    tiny = {"ts2vec": TINY[:4], "timedrl": ("timedrl.steps=2", "timedrl.patch_length=4", "timedrl.patch_stride=4")}
+    (way,) = stage.methods("forecasting", [encoder], tiny[encoder], control=False)[:1]
+    for start in (400, 320, 240):  # nothing, the test stretch, the validation stretch as well
+        values = series.values.copy()
+        values[start:] += np.random.default_rng(0).standard_normal((400 - start, 2)).astype(np.float32)
+        judged.append(stage.measure("forecasting", dataclasses.replace(series, values=values), way, 0, SHORT)[0])
+    assert all(np.array_equal(X, learned[0]) for X in learned)
+    assert judged[1].figures["1 MSE"] > judged[0].figures["1 MSE"] + 0.5
+
+
 def test_a_window_as_long_as_the_training_stretch_is_refused() -> None:
     timedrl = stage.methods("forecasting", ["timedrl"], ["timedrl.steps=0"])[0]
     settings = ForecastConfig(horizons=(1,), lookback=241)
-    with pytest.raises(InputError, match="lookback is 241; allowed: at most 240"):
+    with pytest.raises(InputError, match="lookback is 241; allowed: 1 to 238, as 240 points are for training"):
         stage.measure("forecasting", long_series(), timedrl, 0, settings)
 
 
@@ -241,6 +288,17 @@ def test_an_encoder_that_hides_time_points_is_scored_by_that_as_well() -> None:
     data = Dataset("waves", waves(30, 0, 16)[0], None, waves(20, 1, 16)[0], None)
     found = stage.measure("anomaly", data, method("ts2vec"), 0)
     assert [of.method for of in found] == ["ts2vec, nearest", "ts2vec, hidden"]
+    assert found[1].figures["AUC"] != 0.5, "the two readings differ"
+
+
+def test_an_encoder_that_rebuilds_series_is_scored_by_that_as_well() -> None:
+    X = np.sin(0.4 * np.arange(48) + np.random.default_rng(0).uniform(0, 6, (120, 1, 1))).astype(np.float32)
+    data = Dataset("sines", X[:60], None, X[60:], None)
+    tiny = [f"timedrl.{of}" for of in ("dims=16", "layers=1", "patch_length=8", "steps=200")]
+    compared = stage.methods("anomaly", ["timedrl"], tiny, control=False)
+    (nearest, rebuilt) = stage.measure("anomaly", data, compared[0], 0)
+    assert (nearest.method, rebuilt.method) == ("timedrl, nearest", "timedrl, rebuilt")
+    assert rebuilt.figures["spike"] > 0.9
 
 
 def test_windows_of_a_long_series_that_are_tested_do_not_overlap() -> None:

@@ -72,7 +72,7 @@ def benchmark_encoders(
     from timeloom.files import check_folder, write_json
     from timeloom.progress import RichProgress
     from timeloom.stages import benchmark_encoders as stage
-    from timeloom.stages.encoder_tasks import ForecastConfig
+    from timeloom.stages.encoder_forecasting import ForecastConfig
 
     if out is not None:
         check_folder(out.parent)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,14 @@ class LongSeries:
     name: str
     values: NDArray[np.float32]
     timestamps: NDArray[np.datetime64] | None = None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """First 16 hex digits of the SHA-256 over shape, values and times."""
+        digest = hashlib.sha256(f"{self.values.shape}".encode() + np.ascontiguousarray(self.values, "<f4").tobytes())
+        if self.timestamps is not None:
+            digest.update(self.timestamps.astype("datetime64[s]").astype("<i8").tobytes())
+        return digest.hexdigest()[:16]
 
 
 def load_long(path: str | Path) -> LongSeries:

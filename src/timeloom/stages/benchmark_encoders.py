@@ -12,8 +12,8 @@ from timeloom.data import Dataset, LongSeries
 from timeloom.encoders import ENCODERS
 from timeloom.errors import InputError
 from timeloom.progress import Progress, silent
-from timeloom.stages import encoder_tasks
-from timeloom.stages.encoder_tasks import FORECASTERS, Figures, ForecastConfig
+from timeloom.stages import encoder_forecasting, encoder_tasks
+from timeloom.stages.encoder_forecasting import FORECASTERS, Figures, ForecastConfig
 from timeloom.stages.train_encoder import EncoderConfig
 
 Task = Literal["classification", "forecasting", "anomaly"]
@@ -88,6 +88,60 @@ def methods(task: str, encoders: Sequence[str], overrides: Iterable[str] = (), c
     return [*found, Method(BASELINE, None)]
 
 
+def check(task: Task, data: Dataset | LongSeries, method: Method, forecast: ForecastConfig | None = None) -> None:
+    """Refuse what could not be measured, before any work.
+
+    Raises:
+        InputError: data that do not fit the task or the encoder.
+    """
+    encoder = None if method.config is None else method.config.encoder
+    if isinstance(data, LongSeries):
+        if task != "forecasting":
+            raise InputError(f"{data.name}: is one long series; allowed for {task}: series, or windows of it")
+        encoder_forecasting.check_forecast(data, encoder, forecast or ForecastConfig())
+        return
+    if task == "forecasting":
+        raise InputError(f"{data.name}: is a set of series; allowed for forecasting: one long series")
+    if task == "classification":
+        encoder_tasks.check_labelled(data)
+    else:
+        encoder_tasks.fault_windows(data, 0)
+    if encoder is not None and ENCODERS[encoder].needs_labels and data.y_train is None:
+        raise InputError(f"{data.name}: has no labels; allowed for {encoder}: labelled data")
+
+
+class Job(NamedTuple):
+    """A piece of work: one method on one data set with one seed."""
+
+    data: Dataset | LongSeries
+    method: Method
+    seed: int
+
+
+def jobs(
+    task: Task,
+    sources: Sequence[Dataset | LongSeries],
+    compared: Sequence[Method],
+    seeds: Sequence[int],
+    forecast: ForecastConfig | None = None,
+) -> list[Job]:
+    """All that is to be measured, data set after data set; without an encoder nothing of a forecast is random.
+
+    Raises:
+        InputError: data that do not fit the task or an encoder, or two data sets of one name.
+    """
+    names = [data.name for data in sources]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"two data sets are called {twice[0]}; allowed: different names, as the table goes by them")
+    found = []
+    for data in sources:
+        for method in compared:
+            check(task, data, method, forecast)
+            once = task == "forecasting" and method.config is None
+            found += [Job(data, method, seed) for seed in (seeds[:1] if once else seeds)]
+    return found
+
+
 def measure(
     task: Task,
     data: Dataset | LongSeries,
@@ -100,20 +154,17 @@ def measure(
     """One method on one data set with one seed: the piece of work that a benchmark repeats; several rows of some.
 
     Raises:
-        InputError: data that do not fit the task or the encoder.
+        InputError: as `check`.
     """
+    check(task, data, method, forecast)
     config = None if method.config is None else method.config.model_copy(update={"seed": seed})
     rows: dict[str, Figures]
     if isinstance(data, LongSeries):
-        if task != "forecasting":
-            raise InputError(f"{data.name}: is one long series; allowed for {task}: series, or windows of it")
         settings = forecast or ForecastConfig()
         if config is None:
-            rows = encoder_tasks.forecast_baselines(data, settings, progress=progress)
+            rows = encoder_forecasting.forecast_baselines(data, settings, progress=progress)
         else:
-            rows = {method.name: encoder_tasks.forecasting(data, config, settings, progress=progress)}
-    elif task == "forecasting":
-        raise InputError(f"{data.name}: is a set of series; allowed for forecasting: one long series")
+            rows = {method.name: encoder_forecasting.forecasting(data, config, settings, progress=progress)}
     elif task == "anomaly":
         if config is None:
             rows = encoder_tasks.anomaly_baselines(data, seed)
@@ -140,16 +191,16 @@ def run(
     """Every method on every data set with seeds 0, 1, ...; `keep` is given what there is after each.
 
     Raises:
-        InputError: as `measure`, or no seed.
+        InputError: as `jobs`, before any work, or no seed.
     """
     if n_seeds < 1:
         raise InputError(f"seeds is {n_seeds}; allowed: at least 1")
     found: list[Result] = []
-    jobs = [(data, method, seed) for data in sources for method in compared for seed in range(n_seeds)]
-    for done, (data, method, seed) in enumerate(jobs, 1):
+    planned = jobs(task, sources, compared, range(n_seeds), forecast)
+    for done, (data, method, seed) in enumerate(planned, 1):
         found += measure(task, data, method, seed, forecast, progress=progress)
         keep(found)
-        progress("benchmark", done, len(jobs), f"{data.name}, {method.name}, seed {seed}")
+        progress("benchmark", done, len(planned), f"{data.name}, {method.name}, seed {seed}")
     return found
 
 

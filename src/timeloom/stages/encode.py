@@ -14,6 +14,7 @@ from timeloom import encoders
 from timeloom.data import Dataset, check_series
 from timeloom.data.missing import fill_missing
 from timeloom.encoders import AnyEncoder
+from timeloom.encoders.inputs import Level
 from timeloom.errors import InputError
 from timeloom.files import replacing
 from timeloom.progress import Progress, silent
@@ -22,7 +23,6 @@ from timeloom.tokenizer.tokenizer import Tokenizer
 
 Kind = Literal["tokens", "codes", "pooled"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-EncoderKind = Literal["series", "timestamp"]
 BATCH_SIZE = 256
 
 
@@ -71,12 +71,13 @@ def encode(tokenizer: Tokenizer, X: np.ndarray, kind: Kind = "pooled", *, progre
 
 
 def encode_series(
-    encoder: AnyEncoder, X: np.ndarray, kind: EncoderKind = "series", *, progress: Progress = silent
+    encoder: AnyEncoder, X: np.ndarray, kind: Level = "series", *, progress: Progress = silent
 ) -> NDArray[np.float32]:
     """What an encoder makes of series (n, C, T), NaN allowed.
 
     Returns:
-        `series`: float32 (n, D), a vector for each series. `timestamp`: float32 (n, T, D), one for each time point.
+        `series`: float32 (n, D), a vector for each series. `timestamp`: float32 (n, T, D), one for each time point,
+        or patch.
 
     Raises:
         InputError: a kind that the encoder does not have, or series that it cannot take.
@@ -92,9 +93,9 @@ def encode_series(
     return np.concatenate(found)
 
 
-def encoder_kinds(encoder: AnyEncoder) -> tuple[EncoderKind, ...]:
+def encoder_kinds(encoder: AnyEncoder) -> tuple[Level, ...]:
     """Which kinds of features an encoder has."""
-    return get_args(EncoderKind) if "level" in inspect.signature(encoder.encode).parameters else ("series",)
+    return get_args(Level) if "level" in inspect.signature(encoder.encode).parameters else ("series",)
 
 
 def load_any(run: Path) -> Tokenizer | AnyEncoder:

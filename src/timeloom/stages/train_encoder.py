@@ -127,8 +127,7 @@ def run(
     start = time.perf_counter()
     fitted = fit(config, data, checkpoint=out / CHECKPOINT, progress=progress)
     seconds = time.perf_counter() - start
-    shutil.rmtree(out / FOLDER, ignore_errors=True)
-    fitted.save(out / FOLDER)
+    _replace(out / FOLDER, fitted)
     record = {
         "timeloom": __version__,
         "data": {"name": data.name, "fingerprint": data.fingerprint, "notes": list(data.notes)},
@@ -141,6 +140,22 @@ def run(
     write_json(out / RECORD, record)
     (out / CHECKPOINT).unlink(missing_ok=True)
     return record
+
+
+def _replace(folder: Path, fitted: AnyEncoder) -> None:
+    """Save an encoder in place of what is there, which stays until the new one is written."""
+    new, old = (folder.with_name(f".{folder.name}-{part}") for part in ("new", "old"))
+    for left in (new, old):
+        shutil.rmtree(left, ignore_errors=True)
+    try:
+        fitted.save(new)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    if folder.exists():
+        folder.rename(old)
+    new.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def fit(

@@ -161,6 +161,15 @@ def hidden_distance(seen: NDArray, hidden: NDArray) -> NDArray[np.float64]:
     return np.abs(seen.astype(np.float64) - hidden).mean(axis=2).max(axis=1)
 
 
+def rebuilt_distance(X: NDArray, rebuilt: NDArray, deviation: ArrayLike) -> NDArray[np.float64]:
+    """Largest distance (N,) of a value of windows (N, C, T) from what was rebuilt of it.
+
+    In training deviations (C,): the largest over the time points of the mean over the channels.
+    """
+    unit = np.asarray(deviation, dtype=np.float64)[:, None]
+    return (np.abs(X.astype(np.float64) - rebuilt) / unit).mean(axis=1).max(axis=1)
+
+
 def moving_z(X: ArrayLike, deviation: ArrayLike, width: int) -> NDArray[np.float64]:
     """Largest distance (N,) of a value from the mean of the `width` values before it, in their deviations.
 

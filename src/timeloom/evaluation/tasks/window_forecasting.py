@@ -88,10 +88,7 @@ def fit_heads(
     Raises:
         InputError: as `window_errors`.
     """
-    if not 1 <= lookback < split.train.stop - max(horizons):
-        n = split.train.stop
-        allowed = f"1 to {n - max(horizons) - 1}, as {n} points are for training"
-        raise InputError(f"lookback is {lookback}; allowed: {allowed}")
+    check_lookback(lookback, split, horizons)
     train = values[split.train]
     step = stride(len(train) * train.shape[1], MOST_TRAIN)
     heads: dict[int, list[Head]] = {}
@@ -115,6 +112,18 @@ def fit_heads(
         products = products[:, :horizon]
         heads[horizon] = [Head(_solved(squares, products, penalty), penalty) for penalty in penalties]
     return heads
+
+
+def check_lookback(lookback: int, split: TimeSplit, horizons: Sequence[int]) -> None:
+    """Refuse windows that leave nothing of the training stretch to forecast.
+
+    Raises:
+        InputError: they do.
+    """
+    n = split.train.stop
+    if not 1 <= lookback < n - max(horizons):
+        allowed = f"1 to {n - max(horizons) - 1}, as {n} points are for training"
+        raise InputError(f"lookback is {lookback}; allowed: {allowed}")
 
 
 def _solved(squares: NDArray[np.float64], products: NDArray[np.float64], penalty: float) -> NDArray[np.float32]:
