@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from timeloom.errors import InputError
+from timeloom.evaluation.tasks import classification
 from timeloom.evaluation.tasks.classification import CLASSIFIERS, ClassScore, classify
 
 
@@ -105,3 +106,19 @@ def test_equal_features_of_different_classes_do_not_hang_the_hard_margin() -> No
     X, y = blobs(20, 8)
     X[1] = X[0]
     assert classify(X, y, *blobs(100, 8, seed=1)).accuracy > 0.5
+
+
+def test_a_single_class_with_more_than_one_case_leaves_nothing_to_choose() -> None:
+    X, y = blobs(60, 8)
+    many, one = np.flatnonzero(y == "class 0"), np.flatnonzero(y == "class 1")[:1]
+    rows = np.r_[many, many, many, one]
+    X, y = X[rows], y[rows]
+    found = classify(X, y, X, y)
+    assert (found.accuracy, found.macro_f1, found.c) == (1, 1, float("inf"))
+
+
+def test_a_large_set_with_a_class_of_one_is_thinned_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classification, "MOST_CASES", 90)
+    X, y = blobs(120, 8, classes=3)
+    y[0] = "alone"
+    assert classify(X, y, X, y).accuracy > 0.95

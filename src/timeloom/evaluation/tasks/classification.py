@@ -38,18 +38,22 @@ class ClassScore(NamedTuple):
 def svm(X: NDArray[np.float64], y: NDArray, seed: int) -> tuple[Any, float]:
     """Support vector machine with RBF kernel on the features as they are, as TS2Vec is judged.
 
-    C is chosen by 5-fold cross-validation among 1e-4, 1e-3, ..., 1e4 and infinity; it is infinity where there are
-    fewer than 50 training cases or 5 a class. Of more than 10 000 cases, so many are drawn, class by class. The
-    kernel's width is 1 / (D * variance). Yue et al. 2022, appendix C.2 and the authors' code.
+    C is chosen by 5-fold cross-validation among 1e-4, 1e-3, ..., 1e4 and infinity; it is infinity where there are fewer
+    than 50 training cases or 5 a class, or a single class that has more than one. Of more than 10 000 cases, so many
+    are drawn, class by class. The kernel's width is 1 / (D * variance). Yue et al. 2022, appendix C.2 and the authors'
+    code.
     """
     from sklearn.model_selection import train_test_split
     from sklearn.svm import SVC
 
     how: dict[str, Any] = {"gamma": "scale", "max_iter": MOST_ITERATIONS}
-    if len(y) < LEAST_CASES or len(y) // len(np.unique(y)) < LEAST_A_CLASS:
+    counts = np.unique(y, return_counts=True)[1]
+    # without the fold that holds a class's only case there may be one class left
+    if len(y) < LEAST_CASES or len(y) // len(counts) < LEAST_A_CLASS or (counts > 1).sum() < 2:
         return _quietly(SVC(C=np.inf, **how).fit, X, y), float("inf")
     if len(y) > MOST_CASES:
-        X, _, y, _ = train_test_split(X, y, train_size=MOST_CASES, random_state=seed, stratify=y)
+        by_class = y if counts.min() > 1 else None
+        X, _, y, _ = train_test_split(X, y, train_size=MOST_CASES, random_state=seed, stratify=by_class)
     return _searched(SVC(**how), "C", (*POWERS, np.inf), X, y, N_FOLDS, seed)
 
 
