@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from timeloom.encoders import ENCODERS, FCN, FEI, Catch22, Encoder, Rocket, TimeDRL, TS2Vec
+from timeloom.encoders import ENCODERS, FCN, FEI, Catch22, Rocket, StoredEncoder, TimeDRL, TS2Vec
 
 Labelled = tuple[NDArray[np.float32], NDArray[np.str_]]
 
@@ -31,12 +31,12 @@ def sines() -> Callable[..., Labelled]:
     return make_sines
 
 
-def make_small_encoder(kind: str) -> Encoder:
+def make_small_encoder(kind: str) -> StoredEncoder:
     """An encoder that is fitted in no time; of every argument that matters to its size, not the default."""
     if kind == "catch22":
         pytest.importorskip("pycatch22")
         return Catch22(catch24=False)
-    small: dict[str, Encoder] = {
+    small: dict[str, StoredEncoder] = {
         "fcn": FCN(n_filters=(8, 16, 8), kernels=(5, 4, 3), steps=5, seed=3),
         "rocket": Rocket(n_kernels=30, seed=3),
         "ts2vec": TS2Vec(output_dims=12, hidden_dims=8, depth=3, steps=3, seed=3),
@@ -48,6 +48,6 @@ def make_small_encoder(kind: str) -> Encoder:
 
 
 @pytest.fixture(scope="session")
-def small_encoder() -> Callable[[str], Encoder]:
+def small_encoder() -> Callable[[str], StoredEncoder]:
     """The function that makes small encoders."""
     return make_small_encoder

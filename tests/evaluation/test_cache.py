@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from timeloom.encoders import FCN, Encoder, Rocket
+from timeloom.encoders import FCN, Rocket, StoredEncoder
 from timeloom.evaluation.cache import FOLDER_VARIABLE, EncoderCache, default_folder
 
 
@@ -40,7 +40,7 @@ def fcn(seed: int = 0) -> FCN:
     return FCN(n_filters=(4,), kernels=(3,), steps=2, seed=seed)
 
 
-def refits(cache: EncoderCache, encoder: Encoder, X: NDArray, y: NDArray | None = None) -> bool:
+def refits(cache: EncoderCache, encoder: StoredEncoder, X: NDArray, y: NDArray | None = None) -> bool:
     fits = Fits()
     cache.fitted(encoder, X, y, progress=fits)
     assert fits.count <= 1

@@ -71,3 +71,9 @@ def test_a_channel_without_a_value_takes_what_it_is_given() -> None:
     X = np.array([[[1, 2, 3], [np.nan] * 3], [[np.nan, 2, 3], [7, 8, 9]]], dtype=np.float32)
     filled, _ = fill_missing(X, (2.0, 8.0))
     assert filled.tolist() == [[[1, 2, 3], [8, 8, 8]], [[2, 2, 3], [7, 8, 9]]]
+
+
+@pytest.mark.parametrize("X", [[[[1.0, 2.0]], [[1.0]]], [[["one"]]], None])
+def test_what_is_no_array_of_numbers_is_refused(X: object) -> None:
+    with pytest.raises(InputError, match=r"X is no array of numbers|X has shape"):
+        check_series(X)  # type: ignore[arg-type]

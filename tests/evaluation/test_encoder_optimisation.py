@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from timeloom.encoders import ENCODERS
+from timeloom.encoders import ENCODERS, load_encoder
 from timeloom.encoders.optimisation import (
     Budget,
     RowBatches,
@@ -223,3 +223,33 @@ def test_numbers_of_numpy_are_saved_as_plain_ones(
     loaded = ENCODERS[kind].load(tmp_path)
     assert (loaded.settings["steps"], loaded.settings["seed"], loaded.settings["lr"]) == (1, 4, 0.25)
     np.testing.assert_array_equal(loaded.encode(X), encoder.encode(X))
+
+
+@pytest.mark.parametrize("kind", ["ts2vec", "timedrl", "fei"])
+def test_a_training_that_comes_to_nothing_is_refused(sines: Callable, small_encoder: Callable, kind: str) -> None:
+    X, _ = sines(10, seed=0)
+    encoder = small_encoder(kind).set_params(lr=1e30, steps=30)
+    with pytest.raises(InputError, match=r"lr is 1e\+30: the training of .* came to no finite weights"):
+        encoder.fit(X)
+    with pytest.raises(InputError, match="is not fitted"):
+        encoder.encode(X)
+
+
+def test_convolutions_on_a_gpu_go_through_its_library(sines: Callable, small_encoder: Callable) -> None:
+    seen: list[tuple[bool, bool]] = []
+    cudnn = torch.backends.cudnn
+    small_encoder("ts2vec").fit(
+        sines(10, seed=0)[0], progress=lambda *of: seen.append((cudnn.enabled, cudnn.deterministic))
+    )
+    assert seen == [(cudnn.enabled, True)]
+
+
+@pytest.mark.parametrize("kind", ["ts2vec", "timedrl", "fei"])
+def test_what_a_gpu_has_trained_is_read_anywhere(
+    sines: Callable, small_encoder: Callable, tmp_path: Path, kind: str
+) -> None:
+    X, _ = sines(10, seed=0)
+    encoder = small_encoder(kind).fit(X)
+    wanted = encoder.encode(X)
+    encoder.set_params(device="cuda").save(tmp_path)
+    np.testing.assert_allclose(load_encoder(tmp_path).encode(X), wanted, atol=1e-4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -86,3 +87,20 @@ def test_an_unknown_setting_is_named_and_changes_nothing() -> None:
     assert encoder.depth == 10
     assert encoder.set_params(depth=2) is encoder
     assert repr(encoder) == "TS2Vec(depth=2, seed=5)"
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [("rocket", {"n_kernels": 31}), ("ts2vec", {"depth": 4}), ("timedrl", {"patch_length": 8}), ("fcn", {"seed": 4})],
+)
+def test_a_setting_that_changed_after_fit_wants_another_fit(
+    sines: Callable, small_encoder: Callable, tmp_path: Path, kind: str, change: dict[str, int]
+) -> None:
+    X, y = sines(10, seed=0)
+    encoder = small_encoder(kind).fit(X, y).set_params(**change)
+    name = next(iter(change))
+    for work in (lambda: encoder.encode(X), lambda: encoder.save(tmp_path / "saved")):
+        with pytest.raises(InputError, match=f"was fitted with {name} = .*, which is {change[name]} now"):
+            work()
+    assert not (tmp_path / "saved").exists()
+    assert encoder.fit(X, y).encode(X).shape[0] == 10

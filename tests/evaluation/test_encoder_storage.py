@@ -134,3 +134,13 @@ def test_json_cut_short_and_unfitted_encoders_are_refused(sines: Callable, tmp_p
     with pytest.raises(InputError, match="Rocket is not fitted"):
         Rocket().save(tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_impossible_settings_on_disk_are_refused(sines: Callable, tmp_path: Path) -> None:
+    X, y = sines(10, seed=0)
+    FCN(n_filters=(4, 4), kernels=(3, 3), steps=1).fit(X, y).save(tmp_path)
+    card = json.loads((tmp_path / "config.json").read_text())
+    card["settings"]["kernels"] = [3]
+    (tmp_path / "config.json").write_text(json.dumps(card))
+    with pytest.raises(InputError, match=r"config.json: kernels is \(3,\); allowed: as many as n_filters, 2"):
+        FCN.load(tmp_path)

@@ -132,3 +132,27 @@ def test_a_fit_that_is_refused_leaves_the_encoder_as_it_was(sines: Callable) -> 
         fresh.fit(X)
     with pytest.raises(InputError, match="not fitted"):
         fresh.encode(X)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"n_filters": (4, 4)}, "kernels is .*; allowed: as many as n_filters, 2"),
+        ({"n_filters": (0, 4, 4)}, "n_filters is .*; allowed: at least one whole number, each at least 1"),
+        ({"n_filters": (), "kernels": ()}, "n_filters is"),
+    ],
+)
+def test_impossible_settings_are_refused(sines: Callable, settings: dict, message: str) -> None:
+    X, y = sines(10, seed=0)
+    with pytest.raises(InputError, match=message):
+        FCN(**settings).fit(X, y)
+
+
+def test_accuracy_wants_a_label_for_each_series(sines: Callable) -> None:
+    X, y = sines(10, seed=0)
+    with pytest.raises(InputError, match="FCN is not fitted"):
+        FCN().predict(X)
+    fitted = FCN(n_filters=(4,), kernels=(3,), steps=1).fit(X, y)
+    for wrong in (y[:1], y[:, None]):
+        with pytest.raises(InputError, match=r"y has shape .*; allowed: \(10,\)"):
+            fitted.accuracy(X, wrong)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from timeloom.encoders import FEI
+from timeloom.encoders.fei import inferences
 from timeloom.encoders.fei_loss import fei
 from timeloom.encoders.fei_network import FEIInference, FEINetwork, ResidualUnit, draw_masks, mask_frequencies
 from timeloom.errors import InputError
@@ -196,3 +197,20 @@ def test_series_that_cannot_be_learned_are_refused(sines: Callable) -> None:
         small().fit(X[:, :, :1])
     with pytest.raises(InputError, match="length 20; allowed: 1 channels of length 24"):
         small().fit(X).encode(X[:, :, :20])
+
+
+def test_the_prompt_learns_from_the_mask_and_the_encoder_from_the_embedding() -> None:
+    torch.manual_seed(0)
+    inference = FEIInference(FEINetwork(1, (4, 8)), 8, 9).train()
+    series, keep = torch.randn(6, 1, 16), draw_masks(6, 9, 0.7, torch.Generator().manual_seed(0))
+    encoder = [*inference.fast.parameters()]
+
+    def learns(term: str, parameters: list[torch.nn.Parameter]) -> bool:
+        terms = inferences(inference, series, keep)
+        found = torch.autograd.grad(terms[term], parameters, allow_unused=True)
+        return any(gradient is not None and bool(gradient.any()) for gradient in found)
+
+    assert learns("embedding", encoder)
+    assert learns("mask", [inference.prompts])
+    assert not learns("embedding", [inference.prompts])
+    assert not learns("mask", encoder)

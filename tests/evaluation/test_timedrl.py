@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -172,7 +173,8 @@ def test_a_series_is_the_mean_of_its_seen_patches_in_each_segment(sines: Callabl
     one_each = small(segments=99).fit(X).encode(X[:1])
     np.testing.assert_allclose(one_each[0], patches[0].ravel(), atol=1e-6)
     first = small(segments=0).fit(X)
-    assert first.encode(X).shape == (5, 8)
+    read = first._network(first._cut(*first._prepare(first._scaler, X), torch.device("cpu")))
+    np.testing.assert_allclose(first.encode(X), read.instance, atol=1e-6)
 
 
 @pytest.mark.parametrize("level", ["series", "timestamp"])
@@ -280,3 +282,31 @@ def test_what_it_cannot_read_is_refused(sines: Callable) -> None:
     with pytest.raises(InputError, match="level is 'time'; allowed: one of series, timestamp"):
         encoder.encode(X, level="time")  # type: ignore[arg-type]
     assert np.isfinite(small(steps=2).fit(X[:1]).encode(X)).all()
+
+
+@pytest.mark.parametrize("independent", [False, True])
+@pytest.mark.parametrize("stride", [3, 4, 6])
+def test_patches_are_joined_to_the_series_that_was_cut(sines: Callable, independent: bool, stride: int) -> None:
+    X = sines(4, seed=0, n_channels=2, n_timepoints=21)[0]
+    encoder = small(channel_independent=independent, patch_stride=stride).fit(X)
+    series, observed = encoder._prepare(encoder._scaler, X)
+    patches = encoder._cut(series, observed, torch.device("cpu")).values
+    torch.testing.assert_close(encoder._joined(patches, series.shape), series)
+
+
+def test_what_it_learned_is_rebuilt_in_its_own_unit_and_what_is_missing_filled(sines: Callable, tmp_path: Path) -> None:
+    X = sines(40, seed=0, n_channels=2)[0] * 50 + 700
+    gappy = X.copy()
+    gappy[3, 0, 5:9] = NAN
+    gappy[4, 1] = NAN
+    encoder, untrained = (small(dims=16, steps=steps, dropout=0.0).fit(gappy) for steps in (400, 0))
+    found = encoder.reconstruct(gappy)
+    assert found.shape == X.shape
+    assert np.isfinite(found).all()
+    error, before = (np.square(of.reconstruct(X) - X).mean() for of in (encoder, untrained))
+    assert error < 0.2 * before
+    assert error < 0.2 * X.var()
+    encoder.save(tmp_path / "saved")
+    assert np.array_equal(TimeDRL.load(tmp_path / "saved").reconstruct(gappy), found)
+    with pytest.raises(InputError, match="TimeDRL is not fitted"):
+        small().reconstruct(X)

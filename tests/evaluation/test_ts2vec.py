@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from timeloom.encoders import TS2Vec
+from timeloom.encoders import TS2Vec, ts2vec_training
 from timeloom.encoders.optimisation import default_steps
 from timeloom.encoders.ts2vec_loss import SIMILARITIES_AT_ONCE, hierarchical_contrast
 from timeloom.encoders.ts2vec_network import DilatedConv, TS2VecNetwork
@@ -361,3 +361,29 @@ def test_series_that_cannot_be_contrasted_are_refused(sines: Callable) -> None:
 def test_short_long_and_many_channels(sines: Callable, n_cases: int, n_channels: int, n_timepoints: int) -> None:
     X, _ = sines(n_cases, seed=0, n_channels=n_channels, n_timepoints=n_timepoints)
     assert np.isfinite(small(steps=1).fit(X).encode(X)).all()
+
+
+@pytest.mark.parametrize(("name", "off"), [("KEEP_TIMEPOINT", 1.0), ("DROPOUT", 0.0)])
+def test_time_points_are_masked_and_activations_dropped_in_training(
+    sines: Callable, monkeypatch: pytest.MonkeyPatch, name: str, off: float
+) -> None:
+    X, _ = sines(8, seed=0)
+    before = small().fit(X).encode(X)
+    monkeypatch.setattr(ts2vec_training, name, off)
+    assert not np.array_equal(small().fit(X).encode(X), before)
+
+
+def test_numbers_of_numpy_are_windows_like_any_other(sines: Callable) -> None:
+    X, _ = sines(8, seed=0)
+    encoder = small().fit(X)
+    plain: dict = {"encoding_window": 5, "sliding_length": 2, "sliding_padding": 3}
+    numpy = {name: np.int64(value) for name, value in plain.items()}
+    wanted = encoder.encode(X, level="timestamp", **plain)
+    assert np.array_equal(encoder.encode(X, level="timestamp", **numpy), wanted)
+
+
+def test_a_channel_without_any_value_is_refused(sines: Callable) -> None:
+    X, _ = sines(8, seed=0, n_channels=2)
+    X[:, 1] = np.nan
+    with pytest.raises(InputError, match="channel 1 of X has no value in any series"):
+        small().fit(X)

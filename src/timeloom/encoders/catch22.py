@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -41,7 +41,7 @@ class Catch22(StoredEncoder):
     def __init__(self, catch24: bool = True) -> None:
         self.catch24 = catch24
 
-    def fit(self, X: ArrayLike, y: ArrayLike | None = None, *, progress: Progress = silent) -> Catch22:
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None, *, progress: Progress = silent) -> Self:
         """Take the scale of the series (N, C, T) and of their features; labels are not used. Returns itself.
 
         Raises:
@@ -54,6 +54,7 @@ class Catch22(StoredEncoder):
             )
         self._feature_scaler = _steady(Scaler.fit(self._raw_features(scaler.transform(X), progress)))
         self._scaler = scaler
+        self._learned()
         return self
 
     def encode(self, X: ArrayLike, batch_size: int = 256) -> NDArray[np.float32]:
@@ -89,6 +90,7 @@ class Catch22(StoredEncoder):
 
     def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
         self._scaler = SeriesScaler.from_dict(values["scaler"])
+        self._learned()
         self._feature_scaler = Scaler.from_dict(values["feature_scaler"])
 
 

@@ -30,12 +30,23 @@ class Estimator(ABC):
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     @abstractmethod
-    def fit(self, X: ArrayLike, y: ArrayLike | None = None, *, progress: Progress = silent) -> Estimator:
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None, *, progress: Progress = silent) -> Self:
         """Learn from series (N, C, T) and, where `needs_labels`, labels (N,); returns itself."""
 
     @abstractmethod
     def encode(self, X: ArrayLike, batch_size: int = 256) -> NDArray[np.float32]:
         """Features (N, D) of series (N, C, T)."""
+
+    def _check_settings(self) -> None:  # noqa: B027, for an encoder may have none that could be impossible
+        """Refuse impossible settings, before any work.
+
+        Raises:
+            InputError: there are some.
+        """
+
+    def _learned(self) -> None:
+        """Count as fitted from now on, with these settings: the end of `fit`."""
+        self._settings = {name: value for name, value in self.settings.items() if name != "device"}
 
     def transform(self, X: ArrayLike) -> NDArray[np.float32]:
         """Features (N, D) of series (N, C, T): `encode` with its own defaults."""
@@ -50,7 +61,7 @@ class Estimator(ABC):
         return self.settings
 
     def set_params(self, **settings: Any) -> Self:
-        """Change settings, for the next `fit`; returns itself.
+        """Change settings, for the next `fit`, until which nothing but a `device` may change; returns itself.
 
         Raises:
             InputError: a setting that this encoder does not have.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from timeloom.encoders.inputs import SeriesScaler, check_fitted
+from timeloom.encoders.inputs import SeriesScaler, check_fitted, check_setting, is_count
 from timeloom.encoders.optimisation import (
     Budget,
     RowBatches,
@@ -131,7 +131,7 @@ class FCN(StoredEncoder):
         *,
         progress: Progress = silent,
         checkpoint: str | Path | None = None,
-    ) -> FCN:
+    ) -> Self:
         """Train on series (N, C, T) with labels (N,), int or str; returns itself.
 
         Args:
@@ -144,6 +144,7 @@ class FCN(StoredEncoder):
             InputError: no labels, as many labels as series are not there, or fewer than two classes; an impossible
                 setting, or a checkpoint of other settings or series.
         """
+        self._check_settings()
         scaler = SeriesScaler.fit(X)
         series = torch.from_numpy(scaler.transform(X))
         if y is None:
@@ -158,8 +159,18 @@ class FCN(StoredEncoder):
         kept = Checkpoint.of(checkpoint, self, series.numpy(), codes)
         network = self._new_network(series.shape[1], len(classes))
         self._network = self._train(network, series, torch.from_numpy(codes), progress, kept)
-        self._scaler, self.classes_ = scaler, classes
+        self.classes_ = classes
+        self._scaler = scaler
+        self._learned()
         return self
+
+    def _check_settings(self) -> None:
+        for name in ("n_filters", "kernels"):
+            sizes = getattr(self, name)
+            good = len(sizes) > 0 and all(is_count(size, 1) for size in sizes)
+            check_setting(name, sizes, good, "at least one whole number, each at least 1")
+        same = len(self.kernels) == len(self.n_filters)
+        check_setting("kernels", self.kernels, same, f"as many as n_filters, {len(self.n_filters)}")
 
     def _new_network(self, n_channels: int, n_classes: int) -> FCNNetwork:
         with initial_weights(self.seed):
@@ -199,11 +210,19 @@ class FCN(StoredEncoder):
 
     def predict(self, X: ArrayLike, batch_size: int = 256) -> NDArray:
         """Most probable label (N,) of series (N, C, T), as the user wrote it in `fit`."""
-        return self.classes_[self.predict_proba(X, batch_size).argmax(axis=1)]
+        found = self.predict_proba(X, batch_size).argmax(axis=1)
+        return self.classes_[found]
 
     def accuracy(self, X: ArrayLike, y: ArrayLike) -> float:
-        """Share of series (N, C, T) whose predicted label is that of `y` (N,), in [0, 1]; higher is better."""
-        return float(np.mean(self.predict(X) == np.asarray(y)))
+        """Share of series (N, C, T) whose predicted label is that of `y` (N,), in [0, 1]; higher is better.
+
+        Raises:
+            InputError: `y` is not one label for each series.
+        """
+        found, labels = self.predict(X), np.asarray(y)
+        if labels.shape != found.shape:
+            raise InputError(f"y has shape {labels.shape}; allowed: {found.shape}, one label for each series")
+        return float(np.mean(found == labels))
 
     def encode_and_classify(
         self, X: ArrayLike, batch_size: int = 256
@@ -223,5 +242,6 @@ class FCN(StoredEncoder):
 
     def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
         self._scaler = SeriesScaler.from_dict(values["scaler"])
+        self._learned()
         self.classes_ = np.array(values["classes"], dtype=values["classes_type"])
         self._network = filled(self._new_network(len(self._scaler.scaler.mean), len(self.classes_)), arrays)

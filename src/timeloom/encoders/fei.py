@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from timeloom.encoders.optimisation import (
     lent_to,
     measure_norms,
     optimise,
+    reading_device,
 )
 from timeloom.encoders.resuming import Checkpoint
 from timeloom.encoders.storage import Arrays, StoredEncoder, arrays_of, filled
@@ -86,7 +87,7 @@ class FEI(StoredEncoder):
         *,
         progress: Progress = silent,
         checkpoint: str | Path | None = None,
-    ) -> FEI:
+    ) -> Self:
         """Train on series (N, C, T), NaN where missing; labels are not used. Returns itself.
 
         Args:
@@ -113,6 +114,7 @@ class FEI(StoredEncoder):
         kept = Checkpoint.of(checkpoint, self, series.numpy())
         self._network = self._train(self._new_network(series.shape[1]), series, budget, progress, kept)
         self._scaler = scaler
+        self._learned()
         return self
 
     def _check_settings(self) -> None:
@@ -135,14 +137,8 @@ class FEI(StoredEncoder):
             inference = FEIInference(network, self.widths[-1], n_bins).to(device).train()
 
         def loss_of(rows: Tensor) -> Tensor:
-            whole = series[rows].to(device)
-            keep = draw_masks(len(rows), n_bins, self.max_masked, generator).to(device)
-            prompt, fast = inference.prompt(keep), inference.fast(whole)
-            with torch.no_grad():
-                target = inference.slow(mask_frequencies(whole, keep))
-            inferred = inference.infer_embedding(fast + prompt.detach())
-            inferred_prompt = inference.infer_mask(target - fast.detach())
-            terms = fei(inferred, target, inferred_prompt, prompt)
+            keep = draw_masks(len(rows), n_bins, self.max_masked, generator)
+            terms = inferences(inference, series[rows].to(device), keep.to(device))
             return terms["embedding"] + terms["mask"]
 
         def follow(step: int) -> None:
@@ -169,7 +165,7 @@ class FEI(StoredEncoder):
             InputError: series of other channels or length than in training.
         """
         check_fitted(self)
-        series, device = torch.from_numpy(self._scaler.transform(X)), chosen_device(self.device)
+        series, device = torch.from_numpy(self._scaler.transform(X)), reading_device(self.device)
         with torch.inference_mode(), lent_to(device, self._network) as network:
             return torch.cat([network(part.to(device)).cpu() for part in series.split(batch_size)]).numpy()
 
@@ -178,4 +174,18 @@ class FEI(StoredEncoder):
 
     def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
         self._scaler = SeriesScaler.from_dict(values["scaler"])
+        self._learned()
         self._network = filled(self._new_network(len(self._scaler.scaler.mean)), arrays)
+
+
+def inferences(inference: FEIInference, series: Tensor, keep: Tensor) -> dict[str, Tensor]:
+    """The loss terms of scaled series (B, C, T) whose frequencies are masked where `keep` (B, T // 2 + 1) is False.
+
+    The prompt learns from the mask alone, the encoder from the embedding alone.
+    """
+    prompt, fast = inference.prompt(keep), inference.fast(series)
+    with torch.no_grad():
+        target = inference.slow(mask_frequencies(series, keep))
+    inferred = inference.infer_embedding(fast + prompt.detach())
+    inferred_prompt = inference.infer_mask(target - fast.detach())
+    return fei(inferred, target, inferred_prompt, prompt)

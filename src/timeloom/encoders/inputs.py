@@ -52,9 +52,14 @@ def check_series(X: ArrayLike, name: str = "X") -> NDArray[np.float32]:
     """Series as a float32 array (n_cases, n_channels, n_timepoints); NaN marks a missing value.
 
     Raises:
-        InputError: not three-dimensional, empty in any dimension, or infinite somewhere.
+        InputError: not numbers, not three-dimensional, empty in any dimension, or infinite somewhere.
     """
-    series = np.asarray(X, dtype=np.float32)
+    try:
+        series = np.asarray(X, dtype=np.float32)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"{name} is no array of numbers; allowed: (n_cases, n_channels, n_timepoints), NaN where series are shorter"
+        ) from None
     if series.ndim != 3 or 0 in series.shape:
         raise InputError(
             f"{name} has shape {series.shape}; allowed: (n_cases, n_channels, n_timepoints), each at least 1"
@@ -69,18 +74,22 @@ def check_series(X: ArrayLike, name: str = "X") -> NDArray[np.float32]:
 
 
 def is_fitted(encoder: object) -> bool:
-    """Whether an encoder has learned something: `fit` leaves the scale of the series in `_scaler`."""
-    return hasattr(encoder, "_scaler")
+    """Whether an encoder has learned something: `fit` leaves the settings it learned with in `_settings`."""
+    return hasattr(encoder, "_settings")
 
 
 def check_fitted(encoder: object) -> None:
-    """Refuse an encoder that has learned nothing yet.
+    """Refuse an encoder that has learned nothing yet, or whose settings are no longer those it learned with.
 
     Raises:
-        InputError: `fit` was never called on it.
+        InputError: `fit` was never called on it, or a setting has changed since.
     """
+    kind = type(encoder).__name__
     if not is_fitted(encoder):
-        raise InputError(f"{type(encoder).__name__} is not fitted; allowed: encode and save after fit")
+        raise InputError(f"{kind} is not fitted; allowed: encode and save after fit")
+    for name, before in vars(encoder)["_settings"].items():
+        if (now := getattr(encoder, name)) != before:
+            raise InputError(f"{kind} was fitted with {name} = {before!r}, which is {now!r} now; allowed: fit again")
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from timeloom.encoders.inputs import check_count, check_setting
 from timeloom.encoders.resuming import EVERY, Checkpoint
+from timeloom.errors import InputError
 from timeloom.progress import Progress
 from timeloom.threads import cpu_threads
 
@@ -118,12 +119,14 @@ def optimise(
         checkpoint: kept every `EVERY` steps and at the end; where there is one already, training goes on from it.
 
     Raises:
-        InputError: the checkpoint is damaged, or that of another training.
+        InputError: the checkpoint is damaged, or that of another training; or a weight is no longer finite at the end.
     """
     trained = [parameter for parameter in modules.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=budget.lr, fused=True) if optimizer is None else optimizer
     peaks = [group["lr"] for group in optimizer.param_groups]
-    with cpu_threads(TRAINING_THREADS), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
+    # `enabled` is off unless given
+    how = {"enabled": torch.backends.cudnn.enabled, "deterministic": True, "benchmark": False}
+    with cpu_threads(TRAINING_THREADS), torch.backends.cudnn.flags(**how):
         for step in range(_restored(modules, optimizer, batches, checkpoint) + 1, budget.steps + 1):
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * rate(step - 1)
@@ -137,6 +140,8 @@ def optimise(
                 checkpoint.write({"step": step, "batches": batches.state(), **state})
             if step % REPORT_EVERY == 0 or step == budget.steps:
                 progress(f"train {name}", step, budget.steps, f"loss {loss.item():.3f}")
+    if not all(bool(parameter.isfinite().all()) for parameter in trained):
+        raise InputError(f"lr is {budget.lr}: the training of {name} came to no finite weights; allowed: a smaller one")
 
 
 def _restored(
@@ -193,6 +198,11 @@ def initial_weights(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(index(seed))
         yield
+
+
+def reading_device(name: str) -> torch.device:
+    """The device of that name, the CPU where it has no GPU: what a GPU has trained can be read anywhere."""
+    return chosen_device("auto" if name == "cuda" else name)
 
 
 def chosen_device(name: str) -> torch.device:

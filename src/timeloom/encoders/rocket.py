@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from timeloom.encoders.inputs import SeriesScaler, check_fitted
+from timeloom.encoders.inputs import SeriesScaler, check_count, check_fitted
 from timeloom.encoders.storage import Arrays, StoredEncoder
 from timeloom.errors import InputError
 from timeloom.progress import Progress, silent
@@ -62,20 +62,25 @@ class Rocket(StoredEncoder):
         self.n_kernels = n_kernels
         self.seed = seed
 
-    def fit(self, X: ArrayLike, y: ArrayLike | None = None, *, progress: Progress = silent) -> Rocket:
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None, *, progress: Progress = silent) -> Self:
         """Draw the kernels for series (N, C, T) and take their scale; labels are not used. Returns itself.
 
         Raises:
-            InputError: series shorter than 2.
+            InputError: series shorter than 2, or no kernel.
         """
+        self._check_settings()
         scaler = SeriesScaler.fit(X)
         n_timepoints = scaler.n_timepoints
         if n_timepoints < 2:
             raise InputError(f"X has series of length {n_timepoints}; allowed: at least 2 for convolutions along time")
         self._groups = draw_kernels(self.n_kernels, len(scaler.scaler.mean), n_timepoints, self.seed)
-        self._scaler = scaler
         progress("draw ROCKET kernels", 1, 1)
+        self._scaler = scaler
+        self._learned()
         return self
+
+    def _check_settings(self) -> None:
+        check_count("n_kernels", self.n_kernels, 1)
 
     def encode(self, X: ArrayLike, batch_size: int = 256) -> NDArray[np.float32]:
         """Features (N, 2 * n_kernels) of series (N, C, T): ppv in [0, 1] first, then the maxima."""
@@ -105,6 +110,7 @@ class Rocket(StoredEncoder):
 
     def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
         self._scaler = SeriesScaler.from_dict(values["scaler"])
+        self._learned()
         self._groups = [
             KernelGroup(
                 columns=arrays[f"{index}.columns"],

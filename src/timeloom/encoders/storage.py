@@ -42,7 +42,7 @@ class StoredEncoder(Estimator):
             InputError: the encoder has not been fitted, or the folder is a file or holds another kind of model.
         """
         check_fitted(self)
-        values, arrays = self._state()
+        (values, arrays), settings = self._state(), _plain(self.settings)
         folder = Path(folder)
         check_folder(folder)
         if (there := _kind_in(folder)) not in (None, self.kind):
@@ -50,8 +50,6 @@ class StoredEncoder(Estimator):
         with replacing(folder / WEIGHTS) as temporary:
             save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary)
             digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
-        # a search over np.arange leaves numpy's numbers, which JSON does not know
-        settings = {name: v.item() if isinstance(v, np.generic) else v for name, v in self.settings.items()}
         card = {"format": FORMAT, "kind": self.kind, "settings": settings, "state": values, "sha256": digest}
         write_json(folder / CARD, card)
 
@@ -69,6 +67,7 @@ class StoredEncoder(Estimator):
         arrays = _read_arrays(folder, card.get("sha256"))
         with rebuilding(folder):
             encoder = cls(**card["settings"])
+            encoder._check_settings()
             try:
                 encoder._restore(card["state"], arrays)
             except RuntimeError:
@@ -88,6 +87,15 @@ def _kind_in(folder: Path) -> str | None:
         return str(read_json(folder / CARD).get("kind"))
     except InputError:
         return None
+
+
+def _plain(value: Any) -> Any:
+    """Settings as JSON knows them: a search over np.arange leaves numpy's numbers."""
+    if isinstance(value, dict):
+        return {name: _plain(of) for name, of in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(of) for of in value]
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def arrays_of(network: nn.Module) -> Arrays:

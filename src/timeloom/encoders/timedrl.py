@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from timeloom.encoders.optimisation import (
     initial_weights,
     lent_to,
     optimise,
+    reading_device,
 )
 from timeloom.encoders.resuming import Checkpoint
 from timeloom.encoders.storage import Arrays, StoredEncoder, arrays_of, filled
@@ -109,7 +110,7 @@ class TimeDRL(StoredEncoder):
         *,
         progress: Progress = silent,
         checkpoint: str | Path | None = None,
-    ) -> TimeDRL:
+    ) -> Self:
         """Train on series (N, C, T), NaN where missing; labels are not used. Returns itself.
 
         Args:
@@ -128,6 +129,7 @@ class TimeDRL(StoredEncoder):
         kept = Checkpoint.of(checkpoint, self, series.numpy(), observed.numpy())
         self._network = self._train(self._new_network(scaler), series, observed, budget, progress, kept)
         self._scaler = scaler
+        self._learned()
         return self
 
     def _check_settings(self) -> None:
@@ -191,7 +193,47 @@ class TimeDRL(StoredEncoder):
 
         modules, batches = nn.ModuleList([network, heads]), RowBatches(len(series), budget.batch_size, generator)
         optimise(modules, loss_of, batches, budget, name="TimeDRL", progress=progress, checkpoint=checkpoint)
+        self._rebuild = heads.rebuild.to("cpu").requires_grad_(False)
         return network.to("cpu").eval().requires_grad_(False)
+
+    def reconstruct(self, X: ArrayLike, batch_size: int = 256) -> NDArray[np.float32]:
+        """Series (N, C, T), in their own unit, as their patches' embeddings tell them; overlapping patches averaged.
+
+        What the network has not learned it rebuilds badly: the distance to X is a score of anomaly (Chang et al. 2023,
+        equation 5, is its loss). Missing values are rebuilt, too.
+
+        Args:
+            X: series, NaN where missing.
+            batch_size: series at once.
+
+        Raises:
+            InputError: series of other channels or length than in training.
+        """
+        check_fitted(self)
+        series, observed = self._prepare(self._scaler, X)
+        device, found = reading_device(self.device), []
+        with torch.inference_mode(), lent_to(device, self._network) as network, lent_to(device, self._rebuild) as head:
+            for part, seen in zip(series.split(batch_size), observed.split(batch_size), strict=True):
+                rebuilt = head(network(self._cut(part, seen, device)).timestamp)
+                found.append(self._joined(rebuilt, part.shape).cpu())
+        scaled = self._scaler.scale(X)
+        mean, deviation = own_scale(scaled)
+        whole = torch.cat(found).numpy()[:, :, : scaled.shape[2]]
+        return self._scaler.scaler.inverse((whole * deviation + mean).astype(np.float32))
+
+    def _joined(self, patches: Tensor, shape: torch.Size) -> Tensor:
+        """Series (n, C, T') of patches (B, P, W): the inverse of `_cut`, each time point the mean of its patches."""
+        n_cases, n_channels, n_timepoints = shape
+        parts = patches.unflatten(2, (-1, self.patch_length)).unflatten(0, (n_cases, -1))
+        # (n, 1, P, C, L) or, with independent channels, (n, C, P, 1, L)
+        parts = parts.transpose(2, 3).reshape(n_cases, n_channels, -1, self.patch_length)
+        total = parts.new_zeros(shape)
+        count = parts.new_zeros(n_timepoints)
+        for place in range(parts.shape[2]):
+            stretch = slice(place * self.patch_stride, place * self.patch_stride + self.patch_length)
+            total[:, :, stretch] += parts[:, :, place]
+            count[stretch] += 1
+        return total / count
 
     def encode(self, X: ArrayLike, batch_size: int = 256, *, level: Level = "series") -> NDArray[np.float32]:
         """Embeddings of series (N, C, T): one for each, (N, S D), or one for each patch, (N, P, D).
@@ -211,7 +253,7 @@ class TimeDRL(StoredEncoder):
         check_fitted(self)
         check_level(level)
         series, observed = self._prepare(self._scaler, X)
-        device, found = chosen_device(self.device), []
+        device, found = reading_device(self.device), []
         with torch.inference_mode(), lent_to(device, self._network) as network:
             for part, seen in zip(series.split(batch_size), observed.split(batch_size), strict=True):
                 patches = self._cut(part, seen, device)
@@ -234,11 +276,17 @@ class TimeDRL(StoredEncoder):
         return embeddings.unflatten(0, (n_cases, -1)).movedim(1, -2).flatten(-2)
 
     def _state(self) -> tuple[dict[str, Any], Arrays]:
-        return {"scaler": self._scaler.to_dict()}, arrays_of(self._network)
+        return {"scaler": self._scaler.to_dict()}, arrays_of(nn.ModuleDict(self._parts()))
+
+    def _parts(self) -> dict[str, nn.Module]:
+        return {"network": self._network, "rebuild": self._rebuild}
 
     def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
         self._scaler = SeriesScaler.from_dict(values["scaler"])
-        self._network = filled(self._new_network(self._scaler), arrays)
+        self._learned()
+        self._network = self._new_network(self._scaler)
+        self._rebuild = TimeDRLHeads(self._width(self._scaler), self.dims).rebuild
+        filled(nn.ModuleDict(self._parts()), arrays)
 
 
 def scale_each(series: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -246,9 +294,15 @@ def scale_each(series: NDArray[np.float32]) -> NDArray[np.float32]:
 
     One without a value stays without, a constant one becomes 0.
     """
+    mean, deviation = own_scale(series)
+    return ((series - mean) / deviation).astype(np.float32)
+
+
+def own_scale(series: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and deviation (N, C, 1) of each channel of each series (N, C, T) over its observed values; 0 and near 0."""
     observed = ~np.isnan(series)
     count = np.maximum(observed.sum(axis=2, keepdims=True), 1)
     values = np.where(observed, series, 0).astype(np.float64)
-    centred = np.where(observed, values - values.sum(axis=2, keepdims=True) / count, 0)
-    variance = (centred**2).sum(axis=2, keepdims=True) / count
-    return np.where(observed, centred / np.sqrt(variance + EPSILON), np.nan).astype(np.float32)
+    mean = values.sum(axis=2, keepdims=True) / count
+    variance = (np.where(observed, values - mean, 0) ** 2).sum(axis=2, keepdims=True) / count
+    return mean, np.sqrt(variance + EPSILON)

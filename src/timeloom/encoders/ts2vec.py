@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
 from timeloom.data.scaling import Scaler
-from timeloom.encoders.inputs import Level, check_fitted, check_series
-from timeloom.encoders.optimisation import Budget, Device, chosen_device, default_steps, initial_weights, lent_to
+from timeloom.encoders.inputs import Level, check_count, check_fitted, check_series
+from timeloom.encoders.optimisation import (
+    Budget,
+    Device,
+    chosen_device,
+    default_steps,
+    initial_weights,
+    lent_to,
+    reading_device,
+)
 from timeloom.encoders.resuming import Checkpoint
 from timeloom.encoders.storage import Arrays, StoredEncoder, arrays_of, filled
 from timeloom.encoders.ts2vec_network import TS2VecNetwork
 from timeloom.encoders.ts2vec_reading import Mask, Reading, read
 from timeloom.encoders.ts2vec_training import train, training_series
+from timeloom.errors import InputError
 from timeloom.progress import Progress, silent
 
 
@@ -74,7 +83,7 @@ class TS2Vec(StoredEncoder):
         *,
         progress: Progress = silent,
         checkpoint: str | Path | None = None,
-    ) -> TS2Vec:
+    ) -> Self:
         """Train on series (N, C, T), NaN where missing; labels are not used. Returns itself.
 
         Args:
@@ -84,10 +93,14 @@ class TS2Vec(StoredEncoder):
             checkpoint: file that keeps the state of training, and that a training which was cut short goes on from.
 
         Raises:
-            InputError: fewer than two series with values, or a single time point: there is nothing to contrast; or a
-                checkpoint of other settings or series.
+            InputError: fewer than two series with values, or a single time point: there is nothing to contrast; a
+                channel without any value, which would hide every time point; an impossible setting, or a checkpoint of
+                other settings or series.
         """
+        self._check_settings()
         series, device = check_series(X), chosen_device(self.device)
+        for channel in np.flatnonzero(np.isnan(series).all(axis=(0, 2))):
+            raise InputError(f"channel {channel} of X has no value in any series; allowed: without this channel")
         steps = default_steps(series.size) if self.steps is None else self.steps
         budget, n_channels = Budget(steps, self.batch_size, self.lr), series.shape[1]
         scaler = Scaler.fit(series) if self.standardise else Scaler(np.zeros(n_channels), np.ones(n_channels))
@@ -102,7 +115,12 @@ class TS2Vec(StoredEncoder):
             checkpoint=Checkpoint.of(checkpoint, self, series),
         )
         self._scaler = scaler
+        self._learned()
         return self
+
+    def _check_settings(self) -> None:
+        for name, least in {"output_dims": 1, "hidden_dims": 1, "depth": 0}.items():
+            check_count(name, getattr(self, name), least)
 
     def _new_network(self, n_channels: int) -> TS2VecNetwork:
         with initial_weights(self.seed):
@@ -143,7 +161,7 @@ class TS2Vec(StoredEncoder):
         check_fitted(self)
         reading = Reading(level, encoding_window, mask, causal, sliding_length, sliding_padding)
         series = torch.from_numpy(self._scaler.transform(check_series(X))).transpose(1, 2)
-        with torch.inference_mode(), lent_to(chosen_device(self.device), self._network) as network:
+        with torch.inference_mode(), lent_to(reading_device(self.device), self._network) as network:
             return torch.cat(list(read(network, series, reading, batch_size, self.seed))).numpy()
 
     def _state(self) -> tuple[dict[str, Any], Arrays]:
@@ -151,4 +169,5 @@ class TS2Vec(StoredEncoder):
 
     def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
         self._scaler = Scaler.from_dict(values["scaler"])
+        self._learned()
         self._network = filled(self._new_network(len(self._scaler.mean)), arrays)

@@ -83,7 +83,7 @@ def _represent_sliding(network: TS2VecNetwork, series: Tensor, reading: Reading,
     outside the series is missing.
     """
     n_cases, n_timepoints = series.shape[:2]
-    stretch, before = reading.sliding_length or n_timepoints, reading.sliding_padding
+    stretch, before = int(reading.sliding_length or n_timepoints), int(reading.sliding_padding)
     after = 0 if reading.causal else before
     width = before + stretch + after
     padded = functional.pad(series, (0, 0, before, -n_timepoints % stretch + after), value=torch.nan)
@@ -116,8 +116,8 @@ def pool_over_windows(by_time: Tensor, window: int | Literal["multiscale"] | Non
     """
     if window is None:
         return by_time
-    if isinstance(window, int):
-        return _window_maxima(by_time, window)
+    if window != MULTISCALE:
+        return _window_maxima(by_time, int(window))
     n_scales = max(1, (by_time.shape[1] - 2).bit_length())
     return torch.cat([_window_maxima(by_time, 2 ** (p + 1) + 1) for p in range(n_scales)], dim=2)
 

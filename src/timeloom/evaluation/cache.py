@@ -15,14 +15,14 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from timeloom import __version__
-from timeloom.encoders import Encoder, load_encoder
+from timeloom.encoders import StoredEncoder, load_encoder
 from timeloom.errors import InputError
 from timeloom.evaluation.workers import Workers
 from timeloom.files import replacing
 from timeloom.progress import Progress, silent
 
 FOLDER_VARIABLE = "TIMELOOM_CACHE"
-AnyEncoder = TypeVar("AnyEncoder", bound=Encoder)
+AnyEncoder = TypeVar("AnyEncoder", bound=StoredEncoder)
 
 
 def default_folder() -> Path:
@@ -41,7 +41,7 @@ class EncoderCache:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
-        self._kept: dict[str, Encoder] = {}
+        self._kept: dict[str, StoredEncoder] = {}
         self._keys: dict[int, str] = {}
         self._outputs: dict[str, tuple[NDArray, ...]] = {}
 
@@ -72,7 +72,7 @@ class EncoderCache:
         self._keys[id(found)] = key
         return found
 
-    def start(self, encoder: Encoder, X: NDArray, y: NDArray | None, workers: Workers) -> None:
+    def start(self, encoder: StoredEncoder, X: NDArray, y: NDArray | None, workers: Workers) -> None:
         """Let workers train what `fitted` will be asked for with the same arguments, unless it is kept already."""
         key = _key(encoder, X, y)
         if not self._holds(key):
@@ -84,7 +84,7 @@ class EncoderCache:
         return key in self._kept
 
     def outputs(
-        self, encoder: Encoder, function: Callable[[NDArray], tuple[NDArray, ...]], X: NDArray
+        self, encoder: StoredEncoder, function: Callable[[NDArray], tuple[NDArray, ...]], X: NDArray
     ) -> tuple[NDArray, ...]:
         """`function(X)` of an encoder that `fitted` returned, or what it gave before: for series of every report."""
         digest = hashlib.sha256(f"{function.__name__} {X.shape}".encode())
@@ -115,7 +115,7 @@ class EncoderCache:
                 self._folder = None
         return arrays
 
-    def _read(self, key: str) -> Encoder | None:
+    def _read(self, key: str) -> StoredEncoder | None:
         if self._folder is None or not (self._folder / key).exists():
             return None
         try:
@@ -132,7 +132,7 @@ class EncoderCache:
                 self._folder = None
 
 
-def _key(encoder: Encoder, X: NDArray, y: NDArray | None) -> str:
+def _key(encoder: StoredEncoder, X: NDArray, y: NDArray | None) -> str:
     """Name of a fit: kind and settings of the encoder, version, series and labels."""
     digest = hashlib.sha256(f"{__version__} {encoder.settings} {X.shape} {None if y is None else y.tolist()}".encode())
     digest.update(np.ascontiguousarray(X).data)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 
 from numpy.typing import NDArray
 
-from timeloom.encoders import FCN, Catch22, Encoder, Rocket, TS2Vec
+from timeloom.encoders import FCN, Catch22, Rocket, StoredEncoder, TS2Vec
 from timeloom.encoders.inputs import SeriesScaler
 from timeloom.errors import InputError
 from timeloom.evaluation.cache import EncoderCache
@@ -66,7 +66,7 @@ class Evidence:
         """Have the workers train the encoders that these parts will ask for, TS2Vec, which takes longest, first."""
         if self._workers is None:
             return
-        asked: list[tuple[Encoder, NDArray, NDArray | None]] = []
+        asked: list[tuple[StoredEncoder, NDArray, NDArray | None]] = []
         if "ts2vec" in parts:
             asked += [(self._ts2vec(seed), self.real.X_train, None) for seed in self.seeds]
         predicted = "predictions" in parts and self.real.y_test is not None and self.y_synthetic is not None
@@ -220,7 +220,7 @@ class Evidence:
         _, probabilities = self._cache.outputs(fcn, fcn.encode_and_classify, self.series.test)
         return fcn.classes_[probabilities.argmax(axis=1)]
 
-    def _classifiers(self, name: str, seeds: Sequence[int]) -> list[tuple[Encoder, NDArray, NDArray | None]]:
+    def _classifiers(self, name: str, seeds: Sequence[int]) -> list[tuple[StoredEncoder, NDArray, NDArray | None]]:
         """Classifiers to be trained, one a seed, with their series and labels; none where there can be none."""
         found = self._labelled(name)
         return [] if isinstance(found, Absent) else [(self._fcn(seed), *found) for seed in seeds]
@@ -236,7 +236,7 @@ class Evidence:
         # the same figures with and without a GPU
         return TS2Vec(steps=self._ts2vec_steps, seed=seed, device="cpu")
 
-    def _encoded(self, encoder: Encoder) -> Views:
+    def _encoded(self, encoder: StoredEncoder) -> Views:
         name, seed = type(encoder).__name__, getattr(encoder, "seed", self.seed)
         progress = self._named(name, seed)
         fitted = self._cache.fitted(encoder, self.real.X_train, workers=self._workers, progress=progress)
@@ -246,7 +246,7 @@ class Evidence:
 
         return self._read(fitted, encode)[0]
 
-    def _read(self, encoder: Encoder, function: Callable[[NDArray], tuple[NDArray, ...]]) -> tuple[Views, ...]:
+    def _read(self, encoder: StoredEncoder, function: Callable[[NDArray], tuple[NDArray, ...]]) -> tuple[Views, ...]:
         """What an encoder gives of each set; of the real ones from the cache."""
         series = self.series
         real = [self._cache.outputs(encoder, function, X) for X in (series.test, series.train)]

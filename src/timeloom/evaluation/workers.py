@@ -20,7 +20,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from timeloom.encoders import Encoder, load_encoder
+from timeloom.encoders import StoredEncoder, load_encoder
 from timeloom.errors import InputError
 from timeloom.files import write_json
 from timeloom.progress import Progress
@@ -90,7 +90,7 @@ class Workers:
         """CPU threads for this process beside the trainings, at least 1; None, all, where none was started."""
         return max(1, usable_cores() - min(self._n, len(self._trainings))) if self._trainings else None
 
-    def start(self, key: str, encoder: Encoder, X: NDArray, y: NDArray | None) -> None:
+    def start(self, key: str, encoder: StoredEncoder, X: NDArray, y: NDArray | None) -> None:
         """Train a copy of an encoder as soon as a core is free, in the order of these calls; `train` waits for it.
 
         Without workers, for labels that are Python objects, or where its files cannot be written, nothing starts:
@@ -110,7 +110,9 @@ class Workers:
         self._trainings[key] = training
         self._threads.submit(self._run, training)
 
-    def train(self, key: str, encoder: Encoder, X: NDArray, y: NDArray | None, progress: Progress) -> Encoder:
+    def train(
+        self, key: str, encoder: StoredEncoder, X: NDArray, y: NDArray | None, progress: Progress
+    ) -> StoredEncoder:
         """The encoder fitted by the training that was started under this key; else a copy of it, fitted here.
 
         Raises:
@@ -158,7 +160,7 @@ class Workers:
             training.told.put(None)
 
 
-def _obituary(encoder: Encoder, folder: Path) -> str:
+def _obituary(encoder: StoredEncoder, folder: Path) -> str:
     """What to say of a process that left no encoder."""
     try:
         words = (folder / COMPLAINTS).read_text(encoding="utf-8", errors="replace").split("\n")
