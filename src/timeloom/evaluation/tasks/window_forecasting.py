@@ -17,7 +17,7 @@ Embed = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Windows (n, 1, lookback) -> features (n, ...)."""
 
 # ridge penalties, as shares of the mean square of the inputs
-PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2)
 MOST_TRAIN, MOST_VALID = 300_000, 20_000
 ENDS_AT_ONCE = 128
 
