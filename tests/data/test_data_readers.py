@@ -183,6 +183,19 @@ def test_tsv_with_header_names_its_label(tmp_path: Path) -> None:
     assert read(write(tmp_path, "a.tsv", text)).classes == ("a",)
 
 
+def test_tsv_as_data_frames_write_it(tmp_path: Path) -> None:
+    text = f"label,0,1,2,3,4,5,6,7\n1,{ROW}\n1,{ROW}\n".replace(",", "\t")
+    assert (len(read(write(tmp_path, "a.tsv", text)).X_train), read(write(tmp_path, "a.tsv", text)).classes) == (
+        2,
+        (1,),
+    )
+
+
+def test_labels_of_bytes_are_text(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", X=np.random.default_rng(0).normal(size=(4, 8)), y=np.array([b"a", b"a", b"b", b"b"]))
+    assert read(tmp_path / "a.npz").classes == ("a", "b")
+
+
 def test_tsv_labels_may_be_words(tmp_path: Path) -> None:
     text = f"walk,{ROW}\nwalk,{ROW}\n".replace(",", "\t")
     data = read(write(tmp_path, "a.tsv", text))

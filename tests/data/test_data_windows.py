@@ -75,12 +75,30 @@ def test_tables_with_and_without_header_and_dates(tmp_path: Path, header: str | 
 
 
 @pytest.mark.parametrize(
-    ("header", "dates"), [("date,0,1", True), ("date,2019,2020", True), ("index,0", False), (",0", False)]
+    ("header", "dates"),
+    [("date,0,1", True), ("date,2019,2020", True), ("index,0", False), (",0", False), ("day,0,1", True)],
 )
 def test_a_header_of_numbers_is_known_by_its_time_column(tmp_path: Path, header: str, dates: bool) -> None:
     data = read_windows(write_csv(tmp_path, header, dates), 8)
     kept = LONG if dates else LONG[:, 1:]
     np.testing.assert_array_equal(data.X_train, expected_windows(kept, 8))
+
+
+@pytest.mark.parametrize("text", ["{0};{1}", "{0}\t{1}", "\n{0},{1}\n , \n"])
+def test_dialects_read_alike(tmp_path: Path, text: str) -> None:
+    (tmp_path / "long.csv").write_text("\n".join(text.format(*row) for row in LONG))
+    np.testing.assert_array_equal(read_windows(tmp_path / "long.csv", 8).X_train, expected_windows(LONG, 8))
+
+
+def test_a_first_row_of_a_date_and_counting_values_is_data(tmp_path: Path) -> None:
+    rows = [f"2020-01-{i + 1:02},{i},{i + 1}" for i in range(12)]
+    (tmp_path / "long.csv").write_text("\n".join(rows))
+    assert read_windows(tmp_path / "long.csv", 8).X_train[0, :, 0].tolist() == [0, 1]
+
+
+def test_a_column_of_values_may_be_called_index(tmp_path: Path) -> None:
+    (tmp_path / "long.csv").write_text("price,index\n" + "\n".join(f"{a},{b}" for a, b in LONG))
+    np.testing.assert_array_equal(read_windows(tmp_path / "long.csv", 8).X_train, expected_windows(LONG, 8))
 
 
 def test_a_long_series_read_without_a_window_is_told_so(tmp_path: Path) -> None:
@@ -107,8 +125,8 @@ def test_missing_values_stay_missing(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("", "file is empty"),
-        ("\n\n", "file is empty"),
-        ("1,2\n3\n", "rows have 1 to 2 cells"),
+        ("\n\n", "file holds no rows"),
+        ("1,2\n3\n", "line 2 has 1 cells; the first row has 2"),
         ("a,b\n1,2\n3,x\n", "row 2, column 'b' holds 'x'; numbers are needed"),
         ("date\n" + "2020-01-01\n" * 9, "no channel"),
         ("a,b\n", "0 time points"),

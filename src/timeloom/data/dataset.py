@@ -270,6 +270,8 @@ def _check_labels(y: Any, n: int, where: str, min_per_class: int) -> np.ndarray:
 
 def _clean_labels(y: Any, where: str) -> np.ndarray:
     labels = np.asarray(y)
+    if labels.dtype.kind == "S":
+        labels = np.char.decode(labels, "utf-8")
     if labels.ndim != 1:
         raise InputError(
             f"{where}: labels have {labels.ndim} dimensions; a list of one label for each series is needed"
@@ -277,7 +279,7 @@ def _clean_labels(y: Any, where: str) -> np.ndarray:
     if labels.dtype.kind == "f":
         if np.isnan(labels).any():
             raise InputError(_missing_label(where, int(np.isnan(labels).argmax()), "nan"))
-        integral = bool(np.all(np.isfinite(labels) & (np.mod(labels, 1) == 0)))
+        integral = bool(np.all(np.isfinite(labels) & (np.mod(labels, 1) == 0) & (np.abs(labels) < 2**53)))
         return labels.astype(np.int64) if integral else labels.astype(np.str_)
     if labels.dtype.kind in "biu":
         return labels.astype(np.int64)

@@ -56,7 +56,7 @@ def split_header(path: Path, lines: list[str]) -> tuple[dict[str, str], list[tup
         if text.startswith("@data"):
             return header, list(_data_lines(lines, number))
         if text.startswith("@"):
-            key, *value = text[1:].split(None, 1)
+            key, *value = text[1:].split(None, 1) or [""]
             header[key] = "".join(value)
     raise InputError(f"{path}: no @data line; a {path.suffix} file needs a header that ends in @data")
 

@@ -17,6 +17,7 @@ LABEL_COLUMNS = ("label", "class", "target", "y")
 _UNNAMED = "the first column has no name: taken as row numbers and left out"
 _NUMBERED = re.compile(r"(.*?)(\d+)")
 _CHANNEL_TIME = re.compile(r"c(\d+)_t(\d+)", re.IGNORECASE)
+_DECIMAL = re.compile(r"[+-]?\d*[.,]\d+(e[+-]?\d+)?", re.IGNORECASE)
 _Rows = list[tuple[int, list[str]]]
 
 
@@ -53,9 +54,13 @@ def read_tsv(path: Path) -> RawSeries:
 
 
 def _read_table(path: Path, label_first: bool) -> RawSeries:
-    rows = _rows(path, "\t" if label_first else None)
+    rows = table_rows(path, "\t" if label_first else None)
     head = rows[0][1]
-    if any(to_number(cell) is None for cell in head[1 if label_first else 0 :]):
+    values = head[1 if label_first else 0 :]
+    if any(to_number(cell) is None for cell in values):
+        _check_header(path, *rows[0])
+        layout, body, names = _layout(path, head), rows[1:], head
+    elif len(rows) > 1 and label_first and head[0].strip().lower() in LABEL_COLUMNS and _counts_columns(values):
         layout, body, names = _layout(path, head), rows[1:], head
     elif len(rows) > 1 and not label_first and _counts_columns(head):
         layout, body, names = _numbered(head), rows[1:], head
@@ -70,7 +75,12 @@ def _read_table(path: Path, label_first: bool) -> RawSeries:
     return RawSeries((X.reshape(len(body), *layout.shape), y), notes=layout.notes)
 
 
-def _rows(path: Path, delimiter: str | None) -> _Rows:
+def table_rows(path: Path, delimiter: str | None = None) -> _Rows:
+    """Rows of a table with their line numbers, blank ones left out; None finds the delimiter: `;`, tab or comma.
+
+    Raises:
+        InputError: no row, rows of unequal width, or a quote that does not end.
+    """
     text = read_text(path)
     if delimiter is None:
         first = text.lstrip().partition("\n")[0]
@@ -84,7 +94,7 @@ def _rows(path: Path, delimiter: str | None) -> _Rows:
     except csv.Error as error:
         raise InputError(f"{path}: line {reader.line_num} cannot be read as a table: {error}") from None
     if not rows:
-        raise InputError(f"{path}: file holds no rows; one series a row is needed")
+        raise InputError(f"{path}: file holds no rows")
     width = len(rows[0][1])
     for line, cells in rows:
         if len(cells) != width:
@@ -92,6 +102,19 @@ def _rows(path: Path, delimiter: str | None) -> _Rows:
                 f"{path}: line {line} has {len(cells)} cells; the first row has {width}, all rows need that"
             )
     return rows
+
+
+def _check_header(path: Path, line: int, head: list[str]) -> None:
+    """Refuse a first row that is no header, but values of which one cannot be read: it would be lost in silence."""
+    if any(cell.strip().lower() in LABEL_COLUMNS for cell in head):
+        return
+    decimal = next((cell for cell in head if _DECIMAL.fullmatch(cell.strip())), None)
+    if decimal is not None:
+        place, odd = next((i, cell) for i, cell in enumerate(head) if to_number(cell) is None)
+        raise InputError(
+            f"{path}: line {line}, column {place + 1}: {odd!r} is not a number, and {decimal!r} beside it no name of a "
+            "column; empty, nan or NA marks a missing value"
+        )
 
 
 def _counts_columns(head: list[str]) -> bool:

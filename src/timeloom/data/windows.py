@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 
 import numpy as np
 
-from timeloom.data.raw import read_text, to_number
+from timeloom.data.raw import to_number
+from timeloom.data.readers_table import table_rows
 from timeloom.errors import InputError
 
 LONG_SUFFIXES = (".npz", ".npy", ".csv")
@@ -59,24 +58,28 @@ def read_long(path: Path, archive: object) -> np.ndarray:
 
 def _names_the_time(row: list[str]) -> bool:
     """Whether a row of numbers is a header after all: by its time column, or as pandas numbers unnamed columns."""
-    cells = [cell.strip().lower() for cell in row]
-    return cells[0] in _TIME_COLUMNS - {""} or cells == ["", *map(str, range(len(row) - 1))]
+    return row[0].strip().lower() in _TIME_COLUMNS - {""} or _counts_values(row)
+
+
+def _counts_values(row: list[str]) -> bool:
+    """Whether a row is a name, or nothing, and then 0, 1, 2, ...; a date would have digits."""
+    return not any(map(str.isdigit, row[0])) and [cell.strip() for cell in row[1:]] == [*map(str, range(len(row) - 1))]
+
+
+def _holds_times(name: str, place: int) -> bool:
+    """Whether a column is left out: it is called after times, or counts the rows and stands first."""
+    return name.strip().lower() in (_TIME_COLUMNS if place == 0 else _TIME_COLUMNS - {"index", ""})
 
 
 def _read_csv(path: Path) -> np.ndarray:
-    rows = [row for row in csv.reader(io.StringIO(read_text(path))) if row]
-    if not rows:
-        raise InputError(f"{path}: file is empty")
-    widths = {len(row) for row in rows}
-    if len(widths) > 1:
-        raise InputError(f"{path}: rows have {min(widths)} to {max(widths)} cells; each needs as many")
+    rows = [cells for _, cells in table_rows(path)]
     named = _names_the_time(rows[0]) or any(to_number(cell) is None for cell in rows[0][1:] or rows[0])
     header = rows[0] if named else None
     body = rows[1:] if header is not None else rows
     names = header or [str(i) for i in range(len(rows[0]))]
-    kept = [i for i, name in enumerate(names) if header is None or name.strip().lower() not in _TIME_COLUMNS]
-    if header is None and body and to_number(body[0][0]) is None:
-        kept = kept[1:]
+    kept = [i for i, name in enumerate(names) if header is None or not _holds_times(name, i)]
+    if body and to_number(body[0][0]) is None and (header is None or _counts_values(header)):
+        kept = [i for i in kept if i > 0]
     values = np.empty((len(body), len(kept)))
     for n, row in enumerate(body):
         for place, i in enumerate(kept):
