@@ -50,6 +50,20 @@ def test_what_does_not_fit_is_named() -> None:
         timeloom.evaluate((X, np.arange(30) % 2), (X, np.arange(30) % 2), (X, np.full(30, 7)), **QUICK)
 
 
+def test_test_labels_are_in_the_words_of_the_training_labels() -> None:
+    X, X_test, X_new = noise(3)
+    words = np.array(["1", "2", "a"] * 10)
+    labels = np.array([1, 2] * 15)  # numbers, for want of an "a" among them
+    quick = {**QUICK, "metrics": ["augmentation_rocket"]}
+    found, wanted = (
+        timeloom.evaluate((X, words), (X_test, y), (X_new, words), **quick) for y in (labels, labels.astype(str))
+    )
+    assert found.metrics == wanted.metrics
+    assert found.metrics["augmentation_rocket"].floor > 0
+    with pytest.raises(InputError, match="labels of real_test: unknown class '7'"):
+        timeloom.evaluate((X, words), (X_test, np.full(30, 7)), (X_new, words), **quick)
+
+
 def test_the_cache_folder_is_filled(tmp_path: Path) -> None:
     X, X_test, X_new = noise(3)
     timeloom.evaluate(X, X_test, X_new, **{**QUICK, "cache": tmp_path / "cache"})

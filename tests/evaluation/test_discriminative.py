@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from timeloom.errors import InputError
-from timeloom.evaluation.measures.discriminative import discriminative_cases, discriminative_score
+from timeloom.evaluation.measures.discriminative import discriminative_cases, discriminative_score, excess_accuracy
 
 
 def rows(n: int, seed: int, width: int = 6) -> NDArray[np.float64]:
@@ -92,6 +92,11 @@ def test_the_score_is_the_distance_of_the_accuracy_from_one_half() -> None:
     assert discriminative_score([True, True, True, False]) == 0.25
     assert discriminative_score([True, False, False, False]) == 0.25
     assert discriminative_score(np.ones(3, dtype=bool)) == 0.5
+
+
+def test_an_accuracy_below_chance_tells_nothing_apart() -> None:
+    assert excess_accuracy([True, True, True, False]) == 0.25
+    assert excess_accuracy([True, False, False, False]) == 0
 
 
 def test_bad_arguments_are_refused() -> None:

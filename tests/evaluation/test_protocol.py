@@ -196,7 +196,7 @@ def test_other_sets_without_labels(real: RealData, score: Callable, sines: Calla
     metrics = score(X, y, *names, of=dataclasses.replace(real, y_test=None))
     assert metrics["cas"].reason == "the real test split has no labels"
     assert metrics["fid_fcn_by_class"].reason == "the real test split has no labels"
-    single = dataclasses.replace(real, y_train=np.full(80, "fast"))
+    single = dataclasses.replace(real, y_train=np.full(80, "fast"), y_test=np.full(80, "fast"))
     assert score(X, None, "fid_fcn", of=single)["fid_fcn"].reason == "the training split holds a single class"
 
 
@@ -322,7 +322,7 @@ def test_arrays_that_do_not_fit_are_refused(real: RealData, tokens: TokenViews, 
         evaluate_arrays(real, X, tokens=short, settings=QUICK)
 
 
-def test_floor_and_memoriser_have_as_many_series_as_the_synthetic_set() -> None:
+def test_floor_and_memoriser_have_as_many_series_as_the_synthetic_set_or_as_there_are() -> None:
     train = np.arange(50)
     few, many = (Views.draw(np.arange(9), train, np.zeros(n), seed=0) for n in (20, 200))
     assert (len(few.floor), len(few.memoriser)) == (20, 20)

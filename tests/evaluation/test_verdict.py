@@ -114,6 +114,12 @@ def test_nothing_to_go_by_is_unknown_and_says_why() -> None:
     assert found["privacy"].sentence.endswith(privacy)
 
 
+def test_a_measure_that_real_series_fail_has_no_say() -> None:
+    nothing = Measure(0.0, 0.0, None, None, "higher", None)
+    assert verdict("diversity", recall=nothing, coverage=nothing).grade == "unknown"
+    assert verdict("diversity", recall=nothing, coverage=at("coverage", "good")).grade == "good"
+
+
 def test_too_few_series_are_not_judged() -> None:
     metrics = {"recall": measure(0.1, 0.9)}
     assert [v.grade for v in judge(metrics, 10)] == ["unknown", "bad", "unknown", "unknown"]

@@ -61,7 +61,8 @@ def _class_matrix(evidence: Evidence) -> ClassMatrix | None:
 
     def shares(guesses: NDArray) -> NDArray:
         counts = np.array([[np.sum(guesses[found.truth == true] == guess) for guess in classes] for true in classes])
-        return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        total = counts.sum(axis=1, keepdims=True)
+        return np.where(total > 0, counts / np.maximum(total, 1), np.nan)
 
     return ClassMatrix(classes, {name: shares(guesses) for name, guesses in said.items()})
 

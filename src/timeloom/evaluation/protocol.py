@@ -32,6 +32,7 @@ ProtocolName = Literal["honest", "ucr"]
 # what TimeVQVAE's authors report (Lee et al. 2023, section 5.1 and appendix), and the reconstruction that explains it
 UCR_METRICS = ("fid_fcn", "inception_score", "cas", "recon_fid_fcn")
 UCR_LEAST, CAS_LEAST = 256, 1000
+BY_CHANCE = 0.05
 # parts of the evidence that wait for encoders to be trained, in the order in which they are
 TRAINED = ("ts2vec", "fcn_features", "predictions")
 FEATURE_WIDTHS = {"fid_fcn": "fcn_features", "fid_rocket": "rocket", "context_fid": "ts2vec", "fid_catch22": "catch22"}
@@ -92,7 +93,7 @@ def evaluate_arrays(
 
     Raises:
         InputError: arrays whose channels, length or number of labels do not match, fewer than 2 series in a set,
-            synthetic labels unknown to the real training split, an unknown measure.
+            test or synthetic labels unknown to the real training split, an unknown measure.
     """
     settings = Settings() if settings is None else settings
     known = [name for name in METRICS if settings.protocol == "honest" or name in UCR_METRICS]
@@ -103,7 +104,7 @@ def evaluate_arrays(
         raise InputError(f"workers is {settings.workers}; allowed: at least 0, or None")
     real = _check_real(real)
     synthetic = _check_split("X_synthetic", X_synthetic, real.X_train.shape[1:])
-    labels = _check_synthetic_labels(y_synthetic, len(synthetic), real.y_train)
+    labels = _check_known("y_synthetic", y_synthetic, len(synthetic), real.y_train)
     if tokens is not None and tokens.reconstruction.shape != real.X_test.shape:
         raise InputError(
             f"reconstruction has shape {tokens.reconstruction.shape}; allowed: {real.X_test.shape}, that of X_test"
@@ -138,15 +139,16 @@ def evaluate_arrays(
         # more threads than cores are left would wait for each other
         with cpu_threads(workers.spare_cores):
             measures, seconds = _measured(of_metric, progress)
+    missing = missing_classes(real.y_train, labels)
     return Report(
         protocol=settings.protocol,
         metrics=measures,
         seconds_parts=seconds,
         versions=versions(),
         counts=_counts(evidence),
-        warnings=[*warnings, *_warnings(evidence, measures)],
+        warnings=[*warnings, *_warnings(evidence, measures, missing)],
         families={name: METRICS[name].family for name in chosen},
-        verdicts=judge(measures, min(len(real.X_test), len(evidence.series.synthetic)), missing_classes(evidence)),
+        verdicts=judge(measures, min(map(len, (real.X_train, real.X_test, evidence.series.synthetic))), missing),
         exhibits=exhibits(evidence, chosen),
         data=names[0],
         synthetic=names[1],
@@ -232,24 +234,19 @@ def _check_labels(name: str, y: ArrayLike | None, n_cases: int) -> NDArray | Non
 def _check_real(real: RealData) -> RealData:
     shape = check_series(real.X_train, "X_train").shape[1:]
     X_train, X_test = _check_split("X_train", real.X_train, shape), _check_split("X_test", real.X_test, shape)
-    return RealData(
-        X_train=X_train,
-        y_train=_check_labels("y_train", real.y_train, len(X_train)),
-        X_test=X_test,
-        y_test=_check_labels("y_test", real.y_test, len(X_test)),
-    )
+    y_train = _check_labels("y_train", real.y_train, len(X_train))
+    return RealData(X_train, y_train, X_test, _check_known("y_test", real.y_test, len(X_test), y_train))
 
 
-def _check_synthetic_labels(y: ArrayLike | None, n_cases: int, y_train: NDArray | None) -> NDArray | None:
-    labels = _check_labels("y_synthetic", y, n_cases)
+def _check_known(name: str, y: ArrayLike | None, n_cases: int, y_train: NDArray | None) -> NDArray | None:
+    """Labels of a set that is compared; None where it or the training split has none."""
+    labels = _check_labels(name, y, n_cases)
     if labels is None or y_train is None:
         return None
     known = set(y_train.tolist())
     unknown = sorted(set(labels.tolist()) - known, key=str)
     if unknown:
-        raise InputError(
-            f"y_synthetic holds the label {unknown[0]!r}; allowed: {sorted(known, key=str)}, as in y_train"
-        )
+        raise InputError(f"{name} holds the label {unknown[0]!r}; allowed: {sorted(known, key=str)}, as in y_train")
     return labels
 
 
@@ -265,7 +262,7 @@ def _counts(evidence: Evidence) -> dict[str, int]:
     }
 
 
-def _warnings(evidence: Evidence, measures: dict[str, Measure]) -> list[str]:
+def _warnings(evidence: Evidence, measures: dict[str, Measure], missing: Sequence[str]) -> list[str]:
     series, found = evidence.series, []
     sizes = {"test": series.test, "train": series.train, "synthetic": series.synthetic}
     narrow = {}
@@ -282,18 +279,18 @@ def _warnings(evidence: Evidence, measures: dict[str, Measure]) -> list[str]:
             f"fewer series ({held}) than features of {widths}: read these beside their floor and memoriser, not as "
             "numbers of their own"
         )
-    seen = len({row.tobytes() for row in series.test} & {row.tobytes() for row in series.synthetic})
+    held_out = {row.tobytes() for row in series.test}
+    seen = sum(row.tobytes() in held_out for row in series.synthetic)
     if seen:
         found.append(f"{seen} synthetic series are identical to held-out ones: what is measured is not new data")
     for name, X in sizes.items():
-        missing, flat = float(np.isnan(X).mean()), _constant_series(X)
-        if missing:
-            found.append(f"{missing:.1%} of the {name} values are missing and were interpolated")
+        share, flat = float(np.isnan(X).mean()), _constant_series(X)
+        if share:
+            found.append(f"{share:.1%} of the {name} values are missing and were interpolated")
         if flat:
             found.append(f"{flat} of the {len(X)} {name} series are constant")
-    if missing_classes(evidence):
-        names = ", ".join(missing_classes(evidence))
-        found.append(f"no synthetic series of class {names}: the classifiers never see it")
+    if missing:
+        found.append(f"no synthetic series of class {', '.join(missing)}: the classifiers never see it")
     if "cas" in measures and measures["cas"].value is not None and len(series.synthetic) < CAS_LEAST:
         found.append(
             f"cas: trained on {len(series.synthetic)} synthetic series; {CAS_LEAST}, as published, make it steadier"
@@ -308,12 +305,17 @@ def _constant_series(X: NDArray) -> int:
     return int((highest <= lowest).all(axis=1).sum())
 
 
-def missing_classes(evidence: Evidence) -> list[str]:
-    """Classes of the training split that no synthetic series has; none where there are no labels."""
-    y, y_train = evidence.y_synthetic, evidence.real.y_train
+def missing_classes(y_train: NDArray | None, y: NDArray | None) -> list[str]:
+    """Classes of the training split that no synthetic series has, and that as many real ones would not miss by chance.
+
+    The chance to miss a class of share p in n series is (1 - p)^n. None where there are no labels.
+    """
     if y is None or y_train is None:
         return []
-    return [str(label) for label in sorted(set(y_train.tolist()) - set(y.tolist()), key=str)]
+    classes, counts = np.unique(y_train, return_counts=True)
+    by_chance = (1 - counts / counts.sum()) ** len(y)
+    missing = ~np.isin(classes, y) & (by_chance < BY_CHANCE)
+    return [str(label) for label in classes[missing]]
 
 
 def versions() -> dict[str, str]:

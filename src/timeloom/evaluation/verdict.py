@@ -172,7 +172,7 @@ def judge(metrics: Mapping[str, Measure], fewest: int = FEWEST, missing_classes:
     The sentence says which of these it was, and whether some of the measures are missing.
 
     Args:
-        metrics: measures by name.
+        metrics: measures by name; one that is 0 for real series, where more is better, has no say.
         fewest: series in the smallest set; below 10 nothing is judged.
         missing_classes: classes of the training split without synthetic series: diversity and usefulness are bad.
     """
@@ -188,6 +188,8 @@ def _verdict(aspect: Aspect, metrics: Mapping[str, Measure], fewest: int, missin
         measure = metrics.get(rule.metric)
         if measure is None or measure.value is None or measure.floor is None:
             continue
+        if measure.better == "higher" and measure.floor == 0:
+            continue  # where real series reach nothing, nothing can be lost
         scores.append(rule.grade(measure.value, measure))
         evidence.append((rule.metric, GRADES[scores[-1]], rule.words(measure.value, measure.floor)))
     if missing_classes and aspect in CLASSES_COUNT:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -226,7 +226,8 @@ def evaluate(
     X_train, y_train = _pair(real_train, "real_train", 2)
     X_test, y_test = _pair(real_test, "real_test", 1)
     X, y = _pair(synthetic, "synthetic", 1)
-    data = Dataset("real", X_train, y_train, X_test, y_test)
+    data = Dataset("real", X_train, y_train, X_test, None)
+    data = replace(data, y_test=_own_labels(data, y_test, "real_test"))
     folder = default_folder() if cache == "default" else None if cache is None else Path(cache)
     return run(
         data,
@@ -251,14 +252,14 @@ def _pair(given: object, name: str, least: int) -> Pair:
     return check_series(X, y, name, least)
 
 
-def _own_labels(data: Dataset, y: np.ndarray | None) -> np.ndarray | None:
+def _own_labels(data: Dataset, y: np.ndarray | None, of: str = "the synthetic series") -> np.ndarray | None:
     """Labels in the words of the data; None where the data has none."""
     if y is None or data.classes is None:
         return None
     try:
         return np.array(match_label_type(list(y), data.classes))
     except InputError as error:
-        raise InputError(f"labels of the synthetic series: {error}, as in {data.name}") from None
+        raise InputError(f"labels of {of}: {error}, as in {data.name}") from None
 
 
 def _token_views(models: Models, data: Dataset, X: np.ndarray, seed: int) -> TokenViews:

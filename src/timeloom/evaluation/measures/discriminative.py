@@ -70,6 +70,17 @@ def discriminative_score(cases: ArrayLike) -> float:
     return float(abs(right.mean() - 0.5))
 
 
+def excess_accuracy(cases: ArrayLike) -> float:
+    """How far the accuracy is above chance, max(share of right cases - 0.5, 0), in [0, 0.5]; lower is better, 0 best.
+
+    A classifier that is wrong more often than right, as happens among a dozen cases, tells nothing apart.
+
+    Raises:
+        InputError: as `discriminative_score`.
+    """
+    return discriminative_score(cases) if np.asarray(cases).mean() > 0.5 else 0.0
+
+
 def _balanced_folds(
     left: NDArray[np.float64], right: NDArray[np.float64], n_folds: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

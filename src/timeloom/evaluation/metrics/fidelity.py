@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from timeloom.evaluation.evidence import Absent, Views
 from timeloom.evaluation.gathering import NO_SYNTHETIC_LABELS, Evidence
 from timeloom.evaluation.measures.bootstrap import centred_interval, redrawn
-from timeloom.evaluation.measures.discriminative import discriminative_cases, discriminative_score
+from timeloom.evaluation.measures.discriminative import discriminative_cases, excess_accuracy
 from timeloom.evaluation.measures.frechet import frechet_distance, frechet_replicates
 from timeloom.evaluation.measures.inception import inception_score
 from timeloom.evaluation.measures.kernel import Discrepancy
@@ -24,6 +24,7 @@ from timeloom.evaluation.metrics.metric import (
     capped,
     case_measure,
     distance_measure,
+    matched,
     undefined,
     widen,
 )
@@ -120,9 +121,9 @@ def discriminative_rocket(evidence: Evidence) -> Measure:
 
     Logistic regression on ROCKET features, each series held out once.
     """
-    views = capped(evidence.rocket, evidence.seed)
+    views = matched(evidence.rocket, evidence.seed)
     cases = CaseScores.of([views], partial(discriminative_cases, seed=evidence.seed))
-    return case_measure(cases, evidence, "lower", summary=discriminative_score, high=0.5)
+    return case_measure(cases, evidence, "lower", summary=excess_accuracy, high=0.5)
 
 
 def precision(evidence: Evidence) -> Measure:
@@ -210,7 +211,7 @@ def _discrepancy(to_test: Discrepancy, views: Views, evidence: Evidence) -> Meas
 
 def manifolds(evidence: Evidence) -> dict[str, ManifoldScores] | Absent:
     """Per-case scores of the first TS2Vec's features, by the set that stands against the test split."""
-    views = capped(evidence.ts2vec[0], evidence.seed)
+    views = matched(evidence.ts2vec[0], evidence.seed)
     fewest = min(len(part) for part in (views.test, views.floor, views.synthetic))
     if fewest <= NEIGHBOURS:
         return Absent(f"a set holds {fewest} series; more than {NEIGHBOURS} are needed")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -178,6 +178,16 @@ def capped(views: Views, seed: int, most: int = MOST_PAIRED) -> Views:
         memoriser_rows=views.memoriser_rows[rows],
         floor_rows=views.floor_rows[capped_rows(len(views.floor_rows), seed, most)],
     )
+
+
+def matched(views: Views, seed: int) -> Views:
+    """The same views with no more synthetic cases than there are training cases for the floor, and at most 5000.
+
+    For what depends on the number of cases: more synthetic ones would not be compared with their like.
+    """
+    views = capped(views, seed)
+    rows = capped_rows(len(views.synthetic), seed, len(views.floor_rows))
+    return replace(views, synthetic=views.synthetic[rows], memoriser_rows=views.memoriser_rows[rows])
 
 
 def capped_rows(n: int, seed: int, most: int = MOST_PAIRED) -> NDArray | slice:

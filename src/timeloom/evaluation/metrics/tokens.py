@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -52,22 +53,22 @@ def recon_fid_fcn(evidence: Evidence) -> Measure:
 
 def code_perplexity(evidence: Evidence) -> Measure:
     """How many codes are in use, as if all were used equally often (perplexity), on the real test split."""
-    return _code_use(evidence, perplexity, "higher", low=1.0)
+    return _code_use(evidence, perplexity, "higher", lambda size: (1.0, size))
 
 
 def code_usage(evidence: Evidence) -> Measure:
     """Share of codes that occur at all, on the real test split."""
-    return _code_use(evidence, usage, "higher", low=0.0)
+    return _code_use(evidence, usage, "higher", lambda size: (0.0, 1.0))
 
 
 def code_entropy(evidence: Evidence) -> Measure:
     """Entropy of code use in nats, on the real test split."""
-    return _code_use(evidence, token_entropy, "higher", low=0.0)
+    return _code_use(evidence, token_entropy, "higher", lambda size: (0.0, math.log(size)))
 
 
 def code_gini(evidence: Evidence) -> Measure:
     """How unequally codes are used: 0 equally, towards 1 a single one (Gini), on the real test split."""
-    return _code_use(evidence, gini, "lower", low=0.0)
+    return _code_use(evidence, gini, "lower", lambda size: (0.0, 1 - 1 / size))
 
 
 def divergence(evidence: Evidence) -> Measure:
@@ -117,13 +118,22 @@ def _information(evidence: Evidence, information: Callable[[NDArray, int], NDArr
     return distance_measure([views], difference, plain_replicates(difference), evidence, n_boot=20)
 
 
-def _code_use(evidence: Evidence, statistic: Callable[[NDArray, int], float], better: Better, low: float) -> Measure:
+def _code_use(
+    evidence: Evidence,
+    statistic: Callable[[NDArray, int], float],
+    better: Better,
+    ends_of: Callable[[int], tuple[float, float]],
+) -> Measure:
+    """A statistic of the test tokens, between the two ends that it has with so many codes."""
     tokens = evidence.tokens
     if isinstance(tokens, Absent):
         return undefined(better, tokens)
     size = tokens.codebook_size
     value, floor = statistic(tokens.test, size), statistic(tokens.train, size)
-    ends = bootstrap_interval(lambda drawn: statistic(drawn, size), tokens.test, n_boot=50, seed=evidence.seed, low=low)
+    low, high = ends_of(size)
+    ends = bootstrap_interval(
+        lambda drawn: statistic(drawn, size), tokens.test, n_boot=50, seed=evidence.seed, low=low, high=high
+    )
     return Measure(value, floor, None, ends, better, NO_MEMORISER)
 
 

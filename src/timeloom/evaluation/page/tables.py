@@ -21,7 +21,7 @@ COUNTS = {
     "synthetic": "synthetic series",
     "channels": "number of channels",
     "timepoints": "length in time steps",
-    "fcn_seeds": "seeds of the classifiers",
+    "encoder_seeds": "seeds of each encoder",
 }
 
 
