@@ -8,6 +8,7 @@ import torch
 from core_helpers import fitted_tokenizer, spec, tokenizer_config
 from torch import Tensor
 
+from timeloom.data import Dataset
 from timeloom.prior.prior import PriorConfig
 from timeloom.stages import train_prior
 from timeloom.stages.train_prior import PriorTask, with_variants
@@ -99,10 +100,28 @@ def test_the_tokenizer_is_trained_on_warped_series_and_judged_on_none() -> None:
 def test_holding_out_parts_every_entry_alike_and_by_class() -> None:
     y = np.repeat([0, 1], [30, 10])
     batch = {"place": torch.arange(40), "twice": 2 * torch.arange(40)}
-    kept, held = hold_out(batch, y, 0.2, seed=0)
+    data = Dataset("made", np.zeros((40, 1, 8), dtype=np.float32), y, None, None)
+    kept, held = hold_out(data, batch, 0.2, seed=0, most=200)
     assert sorted([*kept["place"].tolist(), *held["place"].tolist()]) == list(range(40))
     assert np.bincount(y[held["place"].numpy()]).tolist() == [6, 2]
     for part in (kept, held):
         assert torch.equal(part["twice"], 2 * part["place"])
-    assert torch.equal(held["place"], hold_out(batch, y, 0.2, seed=0)[1]["place"])
-    assert not torch.equal(held["place"], hold_out(batch, y, 0.2, seed=1)[1]["place"])
+    assert torch.equal(held["place"], hold_out(data, batch, 0.2, seed=0, most=200)[1]["place"])
+    assert not torch.equal(held["place"], hold_out(data, batch, 0.2, seed=1, most=200)[1]["place"])
+    assert len(hold_out(data, batch, 0.2, seed=0, most=4)[1]["place"]) == 4
+
+
+def test_windows_are_held_out_in_blocks_that_no_other_window_overlaps() -> None:
+    """Window i begins at time i and is 8 long; of few windows there is no room for gaps."""
+    for n, blocks in ((1000, 5), (150, 2), (40, 0)):
+        data = Dataset("made", np.zeros((n, 1, 8), dtype=np.float32), None, None, None, ordered=True)
+        kept, held = (part["i"].numpy() for part in hold_out(data, {"i": torch.arange(n)}, 0.2, seed=0, most=60))
+        assert len(held) == min(n // 5, 60)
+        distance = np.abs(kept[:, None] - held).min()
+        if blocks:
+            assert distance == 8
+            assert (np.diff(held) > 1).sum() == blocks - 1
+            assert held[-1] == n - 1
+            assert len(kept) > 0.7 * n - len(held)
+        else:
+            assert distance == 1

@@ -6,7 +6,13 @@ from timeloom.data.named import available, load_named
 from timeloom.data.readers import READABLE_SUFFIXES, read, read_series
 from timeloom.data.scaling import Scaler
 from timeloom.data.sources import load
-from timeloom.data.splits import evenly_spaced, match_label_type, proportional_labels, stratified_holdout
+from timeloom.data.splits import (
+    blocked_holdout,
+    evenly_spaced,
+    match_label_type,
+    proportional_labels,
+    stratified_holdout,
+)
 from timeloom.data.writers import WRITABLE_SUFFIXES, check_writable_suffix, write_series
 
 __all__ = [
@@ -17,6 +23,7 @@ __all__ = [
     "LongSeries",
     "Scaler",
     "available",
+    "blocked_holdout",
     "check_series",
     "check_writable_suffix",
     "evenly_spaced",

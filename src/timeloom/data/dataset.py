@@ -102,6 +102,7 @@ class Dataset:
         else:
             kept, held = stratified_holdout(self.y_train, len(self.X_train), share, HOLDOUT_SEED)
             note = f"no test split in the data: {share * 100:g} % were held out, seed {HOLDOUT_SEED}"
+        _refuse_all_missing(self.X_train[kept], f"{self.name}, without the series that are held out")
         return dataclasses.replace(
             self,
             X_train=self.X_train[kept],

@@ -68,6 +68,22 @@ def ordered_holdout(n: int, share: float, gap: int) -> tuple[np.ndarray, np.ndar
     return np.arange(kept), np.arange(n - held, n)
 
 
+def blocked_holdout(n: int, most: float, gap: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Indices of n ordered series to train on and of about `most` to hold out in blocks, `gap` left out around each.
+
+    At most 5 blocks, spread evenly, the last one at the end: of windows one would know its overlapping neighbours. The
+    gaps take at most a quarter of the series; None where even one block's would be more.
+    """
+    n_blocks = min(5, n // (8 * gap)) if gap else 5
+    size = int(most) // max(n_blocks, 1)
+    if n_blocks < 1 or size < 1:
+        return None
+    stops = np.linspace(0, n, n_blocks + 1).round().astype(np.int64)[1:]
+    held = np.concatenate([np.arange(stop - size, stop) for stop in stops])
+    near = np.concatenate([np.arange(stop - size - gap, stop + gap) for stop in stops])
+    return np.setdiff1d(np.arange(n), near), held
+
+
 def evenly_spaced(n: int, most: int) -> np.ndarray:
     """Indices (int64) of all of n things, or of `most` of them, spread evenly: files are often sorted by class."""
     return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))

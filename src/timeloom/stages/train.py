@@ -67,6 +67,7 @@ def run(
         train_prior.matching_tokenizer(data, out)
     else:
         train_tokenizer.check_batch(config.tokenizer, config.tokenizer_training, config.trainer)
+        config.tokenizer.resolve(train_tokenizer.describe(data))
     record = _open(data, config, out, stages, resume, overwrite)
     shared = {"seed": config.seed, "resume": resume, "progress": progress}
     for stage in stages:

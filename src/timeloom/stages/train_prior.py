@@ -228,7 +228,7 @@ def _train(
 
     if small and training.choose_decoding:
         return on_all("prior", all_lengths(training), {})
-    part, unseen = train_tokenizer.hold_out(tokens, data.y_train, training.holdout, seed, training.holdout_most)
+    part, unseen = train_tokenizer.hold_out(data, tokens, training.holdout, seed, training.holdout_most)
     judging = Judging(unseen, training.judge_every, training.judge_repeats, training.patience)
     first = training.model_copy(update={"steps": half}) if small else training
     found = fitted("prior", part, first, judging=judging)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from timeloom.data import Dataset, Scaler, evenly_spaced, stratified_holdout
+from timeloom.data import Dataset, Scaler, blocked_holdout, evenly_spaced, stratified_holdout
 from timeloom.data.missing import fill_missing
 from timeloom.data.scaling import shared_scale
 from timeloom.data.spec import DataSpec
@@ -28,7 +27,7 @@ from timeloom.tokenizer.tokenizer import Tokenizer
 from timeloom.training import Batch, FitResult, Judging, OptimConfig, TrainerConfig, fit
 
 FOLDER = "tokenizer"
-MOST_FITTED = 2000  # series that the front end looks at
+MOST_FITTED, MOST_VALUES = 2000, 50_000_000  # series, and values of them, that the front end looks at
 RECONSTRUCTION = ("recon_time", "recon_stft")
 WARP, WARP_BELOW = 0.05, 1000
 Warp = Literal["auto"] | Annotated[float, Field(ge=0)]
@@ -108,7 +107,7 @@ class TokenizerTask:
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """The tokenizer's terms.
 
-        In training half of the series are warped, unless some of their values are missing, and then come the terms of
+        In training half of the series are warped, unless some values of the set are missing, and then come the terms of
         the self-supervised loss. A held-out look has neither: it sees the series as they are.
         """
         scaled = batch["scaled"]
@@ -175,14 +174,15 @@ def run(
     if not observed.all():
         batch["observed"] = torch.from_numpy(observed)
     warp = warp_strength(training.warp, spec.n_train)
-    task = TokenizerTask(config.resolve(spec), spec, warp, batch["scaled"][evenly_spaced(len(filled), MOST_FITTED)])
+    fitted = evenly_spaced(len(filled), max(1, min(MOST_FITTED, MOST_VALUES // (data.n_channels * data.length))))
+    task = TokenizerTask(config.resolve(spec), spec, warp, batch["scaled"][fitted])
     record: dict[str, float | str] = {"steps": training.steps}
     common = {"seed": seed, "resume": resume, "progress": progress}
     n = len(filled)
     if not training.holdout:
         tokenizer = _built(task, fit("tokenizer", task, batch, training, trainer, out, **common))  # type: ignore[arg-type]
     else:
-        seen, unseen = hold_out(batch, data.y_train, training.holdout, seed, training.holdout_most)
+        seen, unseen = hold_out(data, batch, training.holdout, seed, training.holdout_most)
         # the commitment grows as the latents spread, long after reconstruction has stopped to gain from it
         judging = Judging(unseen, training.judge_every, patience=training.patience, terms=RECONSTRUCTION)
         refit = n < training.refit_below
@@ -210,13 +210,16 @@ def run(
     return {"seconds": time.perf_counter() - start, **record}
 
 
-def hold_out(
-    batch: Batch, y: np.ndarray | None, share: float, seed: int, most: float = math.inf
-) -> tuple[Batch, Batch]:
-    """A batch without the cases that are held out, about `most` of them at most, drawn by class; and those cases."""
-    n = len(next(iter(batch.values())))
-    rows = [torch.from_numpy(i) for i in stratified_holdout(y, n, min(share, most / n), seed)]
-    kept, held = ({name: of[i] for name, of in batch.items()} for i in rows)
+def hold_out(data: Dataset, batch: Batch, share: float, seed: int, most: float) -> tuple[Batch, Batch]:
+    """A batch of the training series without those that are held out, at most about `most`; and those.
+
+    They are drawn by class; of ordered windows, which overlap, they are blocks apart from the others, if there are
+    windows enough.
+    """
+    n = len(data.X_train)
+    rows = blocked_holdout(n, min(share * n, most), data.length - 1) if data.ordered else None
+    rows = stratified_holdout(data.y_train, n, min(share, most / n), seed) if rows is None else rows
+    kept, held = ({name: of[torch.from_numpy(i)] for name, of in batch.items()} for i in rows)
     return kept, held
 
 
@@ -232,7 +235,7 @@ def check_batch(config: TokenizerConfig, training: TokenizerTraining, trainer: T
     """Check that a self-supervised loss gets series to compare.
 
     Raises:
-        InputError: fewer than 2 series a process.
+        InputError: fewer than 2 series a process, or series that cannot be parted among them.
     """
     processes = trainer.devices * trainer.num_nodes
     if config.ssl.n_views and training.batch_size < 2 * processes:
@@ -240,6 +243,8 @@ def check_batch(config: TokenizerConfig, training: TokenizerTraining, trainer: T
             f"tokenizer_training.batch_size = {training.batch_size}: tokenizer.ssl.loss = {config.ssl.loss} compares "
             f"the series of a batch; allowed: at least 2 for each of the {processes} process(es)"
         )
+    if training.batch_size % processes:
+        raise InputError(f"batch_size = {training.batch_size}: must be a multiple of the {processes} processes")
 
 
 def _texture(
@@ -252,4 +257,5 @@ def _texture(
         return levels, training.texture
     if training.texture_steps == 0 or len(unseen["scaled"]) < 2:
         return levels, 0.0
-    return levels, fit_texture.choose_amount(tokenizer, levels, tokenizer.unscale(unseen["scaled"]), seed=seed)
+    series = tokenizer.unscale(unseen["scaled"])
+    return levels, fit_texture.choose_amount(tokenizer, levels, series, unseen.get("observed"), seed=seed)
