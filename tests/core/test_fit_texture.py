@@ -10,6 +10,7 @@ import torch
 from core_helpers import fitted_tokenizer, spec, tokenizer_config
 from torch import Tensor
 
+from timeloom.data.missing import fill_missing
 from timeloom.stages import fit_texture
 from timeloom.tokenizer.tokenizer import Tokenizer
 
@@ -120,6 +121,18 @@ def test_noise_that_the_tokenizer_smooths_away_comes_back() -> None:
     amount = fit_texture.choose_amount(model, levels, series, seed=0)
     assert amount > 0.75
     assert amount == fit_texture.choose_amount(model, levels, series, seed=0)
+
+
+def test_gaps_do_not_quieten_the_noise() -> None:
+    """Straight lines over the gaps have none, and what is made has the same gaps."""
+    model, scaled = tokenizer(), waves(40) + 0.5 * noise(40)
+    levels = fit_texture.measure(model, scaled, None)
+    observed = torch.rand(scaled.shape, generator=torch.Generator().manual_seed(1)) < 0.5
+    gappy = np.where(observed.numpy(), model.unscale(scaled).numpy(), np.nan)
+    series = torch.from_numpy(fill_missing(gappy, model.spec.mean)[0])
+    whole = fit_texture.choose_amount(model, levels, model.unscale(scaled), seed=0)
+    assert fit_texture.choose_amount(model, levels, series, observed, seed=0) == whole
+    assert fit_texture.choose_amount(model, levels, series, seed=0) < whole
 
 
 @pytest.mark.parametrize(("n", "expected"), [(2, 5 / 12), (40, 0.1)])

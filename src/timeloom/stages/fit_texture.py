@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from timeloom.data import evenly_spaced
+from timeloom.data.missing import fill_missing
 from timeloom.encoders import Rocket
 from timeloom.tokenizer.texture import mean_level, mixing_of
 from timeloom.tokenizer.tokenizer import Tokenizer
@@ -16,6 +17,7 @@ AMOUNTS = (0.0, 0.25, 0.5, 0.625, 0.75, 0.875, 1.0)
 DRAWS = 3
 DOUBT = 10
 MOST_CASES = 2000
+MOST_VALUES = 20_000_000
 LEAST_UNIT = 0.05
 
 
@@ -25,7 +27,9 @@ def fit(tokenizer: Tokenizer, scaled: Tensor, observed: Tensor | None, *, steps:
     The networks learn *where* residuals are large, and how those of channels hang together; how large they are on
     average is measured by `measure`.
     """
-    rows = torch.from_numpy(evenly_spaced(len(scaled), MOST_CASES))
+    # what is kept of a series is 30 times as large as the series
+    most = max(2, min(MOST_CASES, MOST_VALUES // scaled[0].numel()))
+    rows = torch.from_numpy(evenly_spaced(len(scaled), most))
     generator = torch.Generator().manual_seed(seed)
     channels, parts = tokenizer.spec.n_channels, tokenizer.front.parts
     seen = None if observed is None else observed[rows]
@@ -55,14 +59,18 @@ def measure(tokenizer: Tokenizer, scaled: Tensor, observed: Tensor | None) -> li
 
 
 @torch.no_grad()
-def choose_amount(tokenizer: Tokenizer, levels: list[Tensor], series: Tensor, *, seed: int) -> float:
+def choose_amount(
+    tokenizer: Tokenizer, levels: list[Tensor], series: Tensor, observed: Tensor | None = None, *, seed: int
+) -> float:
     """The share of the texture, 0 to 1, with which reconstructions of unseen series (N, C, T) look most like them.
 
     Judged by the Frechet distance of their ROCKET features as if these were independent, each in units of its own
     deviation: how loud the noise is shows in the shares of positive values, small numbers beside the maxima. A residual
     is not always noise: where series are smooth it is a shift or a blur, and noise in its place would be seen. What a
-    handful of series says is drawn towards a half, as if `DOUBT` further ones had said that.
+    handful of series says is drawn towards a half, as if `DOUBT` further ones had said that. Where values are not
+    `observed` (N, C, T) and the series are filled, so are the reconstructions, which else would have more noise.
     """
+    missing = None if observed is None else ~observed.numpy()
     tokens = tokenizer.encode(series)
     encoder = Rocket(seed=seed).fit(series.numpy())
     real = encoder.encode(series.numpy())
@@ -70,8 +78,10 @@ def choose_amount(tokenizer: Tokenizer, levels: list[Tensor], series: Tensor, *,
     def distance(amount: float) -> float:
         apply(tokenizer, levels, amount)
         generator = torch.Generator().manual_seed(seed)
-        draws = [encoder.encode(tokenizer.decode(tokens, generator).numpy()) for _ in range(DRAWS if amount else 1)]
-        return float(np.mean([_distance(real, of) for of in draws]))
+        draws = [tokenizer.decode(tokens, generator).numpy() for _ in range(DRAWS if amount else 1)]
+        if missing is not None:
+            draws = [fill_missing(np.where(missing, np.nan, of), tokenizer.spec.mean)[0] for of in draws]
+        return float(np.mean([_distance(real, encoder.encode(of)) for of in draws]))
 
     found, n = min(AMOUNTS, key=distance), len(series)
     return (n * found + DOUBT * 0.5) / (n + DOUBT)
