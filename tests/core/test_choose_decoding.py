@@ -236,6 +236,25 @@ def test_amounts_of_texture_are_tried_on_the_same_tokens() -> None:
         np.testing.assert_array_equal(*(found[candidate] for found in made.values()))
 
 
+def test_what_the_user_wrote_is_tried_once_and_recorded() -> None:
+    series, tried = around_the_liked_one(), []
+    labels = torch.zeros(len(series), dtype=torch.long)
+    given = {"temperature": 1.3, "choice_temperature": 2.0, "guidance_scale": 1.0}
+    settings = SETTINGS.model_copy(update=given)
+    found = choose_decoding.choose(
+        tokenizer(),
+        [prior(50.0)],
+        series,
+        labels,
+        settings,
+        seed=0,
+        workers=Workers(0),
+        progress=lambda *of: tried.append(of) if of[0] == "decoding" else None,
+    )
+    assert len(tried) == 1
+    assert found.decoding.model_dump() == {**given, "texture": "auto"}
+
+
 def test_a_texture_that_the_user_gave_is_neither_raised_nor_lowered() -> None:
     model, series = copy.deepcopy(tokenizer()), around_the_liked_one()
     model.texture_amount.fill_(0.2)

@@ -119,7 +119,7 @@ def decode(
             drawn, confidence = _draw(log_p, config, 1 - (t + 1) / steps, generator)
             share = SCHEDULES[config.mask_schedule](torch.tensor((t + 1) / steps, dtype=torch.float64)).item()
             # a hair above the floor, for cos(pi / 2) is 6e-17 and a product may fall just short of a whole number
-            left = (at_start * max(share, 0.0) + 1e-9).floor().long()
+            left = (at_start.double() * max(share, 0.0) + 1e-9).floor().long()
             left = torch.minimum(left, unknown.sum(dim=1) - 1).clamp(min=0)
             # known tokens have infinite confidence: they are never among the `left` least confident
             place = confidence.masked_fill(~unknown, torch.inf).argsort(dim=1).argsort(dim=1)

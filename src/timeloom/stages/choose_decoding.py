@@ -123,7 +123,9 @@ def choose(
     place, texture = _length_and_texture(trials, priors, amounts, most)
     prior = priors[place]
     guidable = prior.n_classes > 1 and prior.config.label_drop > 0
-    candidates = [of.model_copy(update={"texture": texture}) for of in CANDIDATES if guidable or of.guidance_scale == 1]
+    candidates = [of for of in CANDIDATES if guidable or of.guidance_scale == 1]
+    # what the user wrote stays: with that, several may be the same
+    candidates = list(dict.fromkeys(_with(config, of.model_copy(update={"texture": texture})) for of in candidates))
     less: list[Texture] = [0.0, 0.5 * own] if free else []
     others = [amount for amount in less + amounts if amount != texture]
     tried: list[_Tried] = []
@@ -146,6 +148,13 @@ def choose(
     fit = [of for of in tried if of.decoding in alike and of.share <= max(most, best.share)]
     best = min((of for of in fit if of.distance <= AS_GOOD * best.distance), key=off)
     return Choice(place, best.decoding, best.distance)
+
+
+def _with(config: SamplingConfig, candidate: Decoding) -> Decoding:
+    """A candidate with what the user wrote in its place, but for the texture."""
+    resolved = config.resolve(candidate)
+    names = set(Decoding.model_fields) - {"texture"}
+    return candidate.model_copy(update={name: getattr(resolved, name) for name in names})
 
 
 class _Trials:
