@@ -33,7 +33,11 @@ def save_model(folder: Path, model: nn.Module, card: dict[str, Any]) -> None:
     """Write weights and card (kind, configuration, what the model knows of its data) into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / WEIGHTS) as temporary:
-        save_file({name: t.detach().cpu().contiguous().clone() for name, t in model.state_dict().items()}, temporary)
+        state = {name: t.detach().cpu().contiguous().clone() for name, t in model.state_dict().items()}
+        try:
+            save_file(state, temporary)
+        except SafetensorError as error:  # a full disk is no OSError there
+            raise InputError(f"{folder / WEIGHTS}: cannot be written: {error}") from None
     write_json(folder / CARD, {"format": FORMAT, **card, "fingerprint": fingerprint(model)})
 
 

@@ -59,6 +59,8 @@ class TimeSeriesGenerator(BaseEstimator):
         Raises:
             InputError: bad settings, or series that cannot be learned (it says which and why).
         """
+        if "seed" in (self.config or {}):
+            raise InputError(f"config: seed = {self.config['seed']!r}; allowed: as an argument of its own")  # type: ignore[index]
         settings = run_config.build(self.preset, values=self.config, seed=self.seed)
         series, labels = check_series(X, None if y is None else np.asarray(y), "X")
         data = Dataset("X", series, labels, None, None)
@@ -91,7 +93,11 @@ class TimeSeriesGenerator(BaseEstimator):
         """Like `sample`, and the label of each series (n,) beside it (None without labels)."""
         check_is_fitted(self, "prior_")
         config = SamplingConfig.parse(merge(self.sampling_.model_dump(), decoding))
-        labels = [label] if isinstance(label, int | str | np.generic) else None if label is None else list(label)
+        if isinstance(label, int | float | str | np.generic):
+            label = [label]
+        labels = None if label is None else list(label)
+        if labels == []:
+            raise InputError("label = []: no class; allowed: one or more, or None for all")
         made = sample.run(self.tokenizer_, self.prior_, n, config, labels=labels, match_labels=match_labels, seed=seed)
         return made.X, made.y
 
@@ -120,7 +126,9 @@ class TimeSeriesGenerator(BaseEstimator):
         out = Path(folder)
         tokenizer_and_prior = sample.load(out)
         record = train.read_record(out)
-        generator = cls(config=record["config"], seed=record["config"]["seed"])
+        config = dict(record["config"])
+        seed = config.pop("seed")
+        generator = cls(config=config, seed=seed)
         generator.record_ = record
         generator._take(*tokenizer_and_prior)
         return generator

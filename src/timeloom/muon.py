@@ -77,5 +77,5 @@ def orthogonalised(matrices: Tensor) -> Tensor:
     x = wide / wide.norm(dim=(1, 2), keepdim=True).clamp(min=1e-12)
     for _ in range(ROUNDS):
         square = x @ x.mT
-        x = A * x + (B * square + C * square @ square) @ x
+        x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=B, alpha=C), x, beta=A)
     return x if wide is matrices else x.mT

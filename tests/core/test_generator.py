@@ -65,9 +65,19 @@ def test_two_dimensions_and_no_labels_will_do() -> None:
     assert plain.classes_ is None
 
 
+def test_labels_may_be_whole_floats() -> None:
+    y = (DATA.y_train == DATA.y_train[0]).astype(float)
+    made = TimeSeriesGenerator("smoke", FEW).fit(DATA.X_train, y)
+    assert made.sample_labelled(2, label=1.0)[1].tolist() == [1, 1]
+    with pytest.raises(InputError, match=r"label = \[\]: no class"):
+        made.sample(2, label=[])
+
+
 def test_faults_are_named(fitted: TimeSeriesGenerator, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="unknown key 'tokeniser': did you mean 'tokenizer'"):
         TimeSeriesGenerator(config={"tokeniser": {}}).fit(DATA.X_train)
+    with pytest.raises(InputError, match="config: seed = 5; allowed: as an argument of its own"):
+        TimeSeriesGenerator(config={"seed": 5}).fit(DATA.X_train)
     with pytest.raises(InputError, match="series have 2 lengths, from 8 to 9 time points"):
         TimeSeriesGenerator().fit([[0.0] * 9, [1.0] * 8])
     with pytest.raises(InputError, match=r"temprature.*temperature"):

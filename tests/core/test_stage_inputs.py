@@ -8,9 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from core_helpers import sines, smoke, tokenizer_config
+from core_helpers import fitted_tokenizer, sines, smoke, spec, tokenizer_config
+from safetensors import SafetensorError
 
-from timeloom.stages import train_prior, train_tokenizer
+from timeloom import checkpoint
+from timeloom.cli import app
+from timeloom.data import Dataset
+from timeloom.data.windows import cut_windows
+from timeloom.errors import InputError
+from timeloom.files import read_json
+from timeloom.prior.decoding import SamplingConfig
+from timeloom.stages import sample, train, train_prior, train_tokenizer
 from timeloom.stages.encode import encode
 from timeloom.tokenizer.tokenizer import Tokenizer
 
@@ -38,3 +46,56 @@ def test_a_series_that_lacks_a_channel_enters_at_its_mean(tmp_path: Path) -> Non
     filled[0, 1] = tokenizer.spec.mean[1]
     assert torch.equal(train_prior.tokenize(tokenizer, X), train_prior.tokenize(tokenizer, filled))
     assert np.array_equal(encode(tokenizer, X[:2], "tokens"), encode(tokenizer, filled[:2], "tokens"))
+
+
+def test_the_texture_is_measured_on_series_that_were_not_learned(tmp_path: Path) -> None:
+    """Louder ones say that the noise is louder."""
+    tokenizer = fitted_tokenizer(tokenizer_config(), spec())
+    training = smoke("tokenizer_training.texture_steps=2").tokenizer_training
+    seen, noise = torch.from_numpy(sines().X_train), torch.randn(40, 1, 32, generator=torch.Generator().manual_seed(0))
+
+    def levels(factor: float) -> list[torch.Tensor]:
+        unseen = {"scaled": seen + factor * noise}
+        return train_tokenizer._texture(tokenizer, {"scaled": seen}, unseen, training, 0)[0]
+
+    for loud, quiet in zip(levels(3.0), levels(0.0), strict=True):
+        assert loud[-1] > 2 * quiet[-1]
+
+
+def test_series_of_one_class_differ_from_batch_to_batch(run_folder: Path) -> None:
+    tokenizer, prior = sample.load(run_folder)
+    config = SamplingConfig(batch_size=4)
+    X = sample.run(tokenizer, prior, 12, config, labels=["fast"], seed=0).X
+    assert len({series.tobytes() for series in X}) == 12
+
+
+def test_a_channel_that_only_the_held_out_series_have_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).standard_normal((300, 2)).astype(np.float32)
+    values[:-30, 1] = np.nan
+    data = Dataset("late", cut_windows(values, 24), None, None, None, ordered=True)
+    with pytest.raises(InputError, match="late, without the series that are held out: channel 1 has no value"):
+        data.with_test_split()
+    for override, message in (("tokenizer.front.n_fft=64", "n_fft"), ("trainer.devices=3", "multiple of the 3")):
+        with pytest.raises(InputError, match=message):
+            train.run(sines(), smoke(override), tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*of: object) -> None:
+        raise SafetensorError("I/O error: File too large")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(InputError, match=r"model.safetensors: cannot be written: I/O error: File too large"):
+        fitted_tokenizer(tokenizer_config(), spec()).save_pretrained(tmp_path / "tokenizer")
+    assert not list((tmp_path / "tokenizer").iterdir())
+
+
+def test_the_seed_of_a_configuration_holds_unless_another_is_given(tmp_path: Path) -> None:
+    (tmp_path / "my.yaml").write_text("seed: 5\n")
+    np.savez(tmp_path / "data.npz", X=sines().X_train, y=sines().y_train)
+    for given, expected in ([], 5), (["--seed", "3"], 3), (["--set", "seed=7"], 7):
+        arguments = [str(tmp_path / "data.npz"), "--preset", "smoke", "--config", str(tmp_path / "my.yaml"), *given]
+        arguments += ["--set", "tokenizer_training.steps=2", "--out", str(tmp_path / "run"), "--overwrite"]
+        app(["train-tokenizer", *arguments], standalone_mode=False)
+        assert read_json(tmp_path / "run" / "run.json")["config"]["seed"] == expected

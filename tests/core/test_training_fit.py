@@ -107,6 +107,27 @@ def test_a_crashed_run_resumes_to_the_same_bits(tmp_path: Path, average: float, 
     assert all(same(moments[0][i], moments[1][i]) for i in moments[0])
 
 
+def test_the_log_of_a_run_that_goes_on_is_kept(tmp_path: Path) -> None:
+    def logged(name: str) -> list[set[int]]:
+        files = sorted((tmp_path / name / "logs" / "line").glob("metrics*.csv"))
+        return [{int(row["step"]) for row in csv.DictReader(file.read_text().splitlines())} for file in files]
+
+    def crash(stage: str, done: int, total: int, note: str = "") -> None:
+        if done == 17:
+            raise Stopped
+
+    engine = {"logger": "csv", "log_every": 5}
+    train(tmp_path / "whole", engine=engine)
+    with pytest.raises(Stopped):
+        train(tmp_path / "cut", engine=engine, progress=crash)
+    train(tmp_path / "cut", engine=engine, resume=True)
+    (whole,), parts = logged("whole"), logged("cut")
+    assert len(parts) == 2
+    assert set.union(*parts) == whole
+    train(tmp_path / "cut", engine=engine)
+    assert len(logged("cut")) == 1
+
+
 def test_resuming_a_finished_run_trains_no_further(tmp_path: Path) -> None:
     first = train(tmp_path)
     again = train(tmp_path, resume=True, progress=lambda *report: pytest.fail("trained again"))

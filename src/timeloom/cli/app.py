@@ -38,6 +38,9 @@ Overrides = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="one setting, such as prior_training.steps=500; may be repeated"),
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="source of all randomness")]
+TrainSeed = Annotated[
+    int | None, typer.Option("--seed", min=0, help="source of all randomness (that of the configuration, or 0)")
+]
 Resume = Annotated[bool, typer.Option("--resume", help="go on with an interrupted run")]
 Window = Annotated[
     int | None,

@@ -32,15 +32,11 @@ class TokenizerOutput:
     Attributes:
         recon: reconstructed scaled series (B, C, T).
         tokens: (B, S, levels) integer, the cells of all grids one after another.
-        z: latents of each grid (B, D, W).
-        z_q: quantized latents of each grid (B, D, W).
         terms: unweighted losses by name.
     """
 
     recon: Tensor
     tokens: Tensor
-    z: list[Tensor]
-    z_q: list[Tensor]
     terms: dict[str, Tensor]
 
 
@@ -177,7 +173,7 @@ class Tokenizer(nn.Module):
                 error = error * observed.flatten(1).all(dim=1).repeat(len(views))
             terms |= {"recon_view": error.mean()} | self._ssl_terms(z, quantized, seen)
         tokens = torch.cat([q.tokens for q in quantized], dim=1)
-        return TokenizerOutput(recon, tokens, z, [q.z_q for q in quantized], terms)
+        return TokenizerOutput(recon, tokens, terms)
 
     def _texture_nll(self, hidden: list[Tensor], residual: Tensor, observed: Tensor | None) -> Tensor:
         """How unlikely the residual (B, C, T) is as noise of the variances that hidden states (B, hidden, W) ask for.

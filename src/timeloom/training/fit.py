@@ -53,6 +53,7 @@ def _logger(config: TrainerConfig, folder: Path, stage: str) -> Any:
     from lightning.pytorch import loggers
 
     if config.logger == "csv":
+        _set_aside(folder / "logs" / stage / "metrics.csv")
         return loggers.CSVLogger(folder, name="logs", version=stage)
     try:
         if config.logger == "tensorboard":
@@ -62,6 +63,15 @@ def _logger(config: TrainerConfig, folder: Path, stage: str) -> Any:
         raise InputError(
             f"trainer.logger = {config.logger}: not installed; pip install 'timeloom[{config.logger}]'"
         ) from None
+
+
+def _set_aside(log: Path) -> None:
+    """Keep the rows of a training that goes on under `metrics-1.csv`, ...: the logger would delete them."""
+    from lightning.pytorch.utilities import rank_zero_only
+
+    if log.exists() and getattr(rank_zero_only, "rank", 0) == 0:
+        taken = len(list(log.parent.glob(f"{log.stem}-*.csv")))
+        log.rename(log.with_name(f"{log.stem}-{taken + 1}.csv"))
 
 
 def fit(
@@ -104,9 +114,11 @@ def fit(
         raise InputError(f"batch_size = {optim.batch_size}: must be a multiple of the {world} processes")
     if not resume:
         last.unlink(missing_ok=True)
+        for log in (folder / "logs" / stage).glob("metrics*.csv"):
+            log.unlink(missing_ok=True)
     log_every = trainer_config.log_every
     module = TrainingModule(task, data, optim, judging, seed, trainer_config.compile, log_every, snapshots)
-    with warnings.catch_warnings(), torch.random.fork_rng(), cpu_threads(trainer_config.threads):
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), cpu_threads(trainer_config.threads):
         hush()
         if not (last.exists() and bool(_read(last)["state_dict"]["finished"])):
             trainer = _trainer(stage, optim, trainer_config, folder, last, progress)
