@@ -130,6 +130,7 @@ def test_missing_values_stay_missing(tmp_path: Path) -> None:
         ("a,b\n1,2\n3,x\n", "row 2, column 'b' holds 'x'; numbers are needed"),
         ("date\n" + "2020-01-01\n" * 9, "no channel"),
         ("a,b\n", "0 time points"),
+        ("label,a,b\nfaulty,1,2\n", "row 1, column 'label' holds 'faulty'.*a row a series"),
     ],
 )
 def test_faulty_tables_are_named(tmp_path: Path, text: str, message: str) -> None:

@@ -118,6 +118,18 @@ def test_a_measure_that_real_series_fail_has_no_say() -> None:
     nothing = Measure(0.0, 0.0, None, None, "higher", None)
     assert verdict("diversity", recall=nothing, coverage=nothing).grade == "unknown"
     assert verdict("diversity", recall=nothing, coverage=at("coverage", "good")).grade == "good"
+    told = verdict("fidelity", discriminative_rocket=measure(0.5, 0.45), precision=nothing)
+    assert told.grade == "unknown"
+    assert told.sentence.endswith(
+        "discriminative_rocket says nothing here, as real series have 0.45, too and precision says nothing here, "
+        "as real series have 0, too."
+    )
+
+
+@pytest.mark.parametrize(("value", "grade"), [(0.32, "good"), (0.43, "borderline"), (0.45, "bad"), (0.5, "bad")])
+def test_where_real_series_are_told_there_is_less_room_for_others(value: float, grade: str) -> None:
+    """A floor of 0.27 leaves 0.23: a quarter of it, and three."""
+    assert verdict("fidelity", discriminative_rocket=measure(value, 0.27)).grade == grade
 
 
 def test_too_few_series_are_not_judged() -> None:
@@ -133,6 +145,7 @@ def test_a_missing_class_is_bad_for_diversity_and_usefulness() -> None:
     assert [found[aspect].grade for aspect in ASPECTS] == ["unknown", "bad", "bad", "unknown"]
     assert found["diversity"].evidence[-1] == ("classes", "bad", "no synthetic series of class a, b")
     assert len(found["diversity"].evidence) == 2
+    assert found["diversity"].sentence.endswith("None is of class a, b.")
 
 
 def test_a_classifier_that_stays_within_the_floors_interval_is_no_fault() -> None:

@@ -154,4 +154,6 @@ def _train(
         # of the prior's states one was chosen; the tokenizer keeps its best, or as many steps on all series
         kept = done.get("trained_steps", done.get("best_step"))
         print(f"{name:<10} {done['seconds']:7.1f} s" + (f", kept as it was after {kept} steps" if kept else ""))
+    if preset == "smoke":
+        print("preset smoke: shows that everything runs; its series look like nothing")
     print(f"{out}" + ("" if "prior" in record["stages"] else ": next, timeloom train-prior with the same arguments"))

@@ -17,6 +17,9 @@ LABEL_COLUMNS = ("label", "class", "target", "y")
 _UNNAMED = "the first column has no name: taken as row numbers and left out"
 _NUMBERED = re.compile(r"(.*?)(\d+)")
 _CHANNEL_TIME = re.compile(r"c(\d+)_t(\d+)", re.IGNORECASE)
+TIME_COLUMNS = frozenset({"date", "datetime", "time", "timestamp", "timestamps", "index", ""})
+COMMA = " (a decimal comma? a point is needed)"
+_COMMA = re.compile(r"[+-]?\d+,\d+")
 _DECIMAL = re.compile(r"[+-]?\d*[.,]\d+(e[+-]?\d+)?", re.IGNORECASE)
 _Rows = list[tuple[int, list[str]]]
 
@@ -113,7 +116,7 @@ def _check_header(path: Path, line: int, head: list[str]) -> None:
         place, odd = next((i, cell) for i, cell in enumerate(head) if to_number(cell) is None)
         raise InputError(
             f"{path}: line {line}, column {place + 1}: {odd!r} is not a number, and {decimal!r} beside it no name of a "
-            "column; empty, nan or NA marks a missing value"
+            "column; empty, nan or NA marks a missing value" + (COMMA if _COMMA.fullmatch(odd.strip()) else "")
         )
 
 
@@ -190,5 +193,9 @@ def _values(path: Path, line: int, cells: list[str], layout: _Layout, names: lis
     if isinstance(numbers, int):
         name = names[layout.values[numbers]].strip()
         hint = "" if layout.label is not None else f" (a label column is called {', '.join(LABEL_COLUMNS)})"
+        if name.lower() in TIME_COLUMNS:
+            hint = " (one long series, a row a time point? then --window LENGTH cuts it)"
+        elif _COMMA.fullmatch(picked[numbers].strip()):
+            hint = COMMA
         raise InputError(f"{path}: line {line}, column {name!r}: {picked[numbers]!r} is not a number{hint}")
     return numbers

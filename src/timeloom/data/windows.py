@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from timeloom.data.raw import to_number
-from timeloom.data.readers_table import table_rows
+from timeloom.data.readers_table import LABEL_COLUMNS, TIME_COLUMNS, table_rows
 from timeloom.errors import InputError
 
 LONG_SUFFIXES = (".npz", ".npy", ".csv")
-_TIME_COLUMNS = frozenset({"date", "datetime", "time", "timestamp", "timestamps", "index", ""})
 
 
 def cut_windows(values: np.ndarray, length: int, where: str = "values") -> np.ndarray:
@@ -58,7 +57,7 @@ def read_long(path: Path, archive: object) -> np.ndarray:
 
 def _names_the_time(row: list[str]) -> bool:
     """Whether a row of numbers is a header after all: by its time column, or as pandas numbers unnamed columns."""
-    return row[0].strip().lower() in _TIME_COLUMNS - {""} or _counts_values(row)
+    return row[0].strip().lower() in TIME_COLUMNS - {""} or _counts_values(row)
 
 
 def _counts_values(row: list[str]) -> bool:
@@ -68,7 +67,7 @@ def _counts_values(row: list[str]) -> bool:
 
 def _holds_times(name: str, place: int) -> bool:
     """Whether a column is left out: it is called after times, or counts the rows and stands first."""
-    return name.strip().lower() in (_TIME_COLUMNS if place == 0 else _TIME_COLUMNS - {"index", ""})
+    return name.strip().lower() in (TIME_COLUMNS if place == 0 else TIME_COLUMNS - {"index", ""})
 
 
 def _read_csv(path: Path) -> np.ndarray:
@@ -85,9 +84,14 @@ def _read_csv(path: Path) -> np.ndarray:
         for place, i in enumerate(kept):
             number = to_number(row[i])
             if number is None:
+                rows_are_series = any(name.strip().lower() in LABEL_COLUMNS for name in names)
+                hint = (
+                    "a row a series? then without --window"
+                    if rows_are_series
+                    else "a column of dates is left out when it is called date, time or timestamp"
+                )
                 raise InputError(
-                    f"{path}: row {n + 1}, column {names[i]!r} holds {row[i][:40]!r}; numbers are needed (a column of "
-                    "dates is left out when it is called date, time or timestamp)"
+                    f"{path}: row {n + 1}, column {names[i]!r} holds {row[i][:40]!r}; numbers are needed ({hint})"
                 )
             values[n, place] = number
     return values

@@ -56,6 +56,7 @@ FAULTS: dict[str, dict[Grade, str]] = {
 WORST_COUNTS = ("usefulness", "privacy")
 CLASSES_COUNT = ("diversity", "usefulness")
 FEWEST = 10
+MOST_TOLD = 0.4
 TOO_FEW = "Too few series to tell: {n} in the smallest set, at least {fewest} are needed."
 ALONE = " By {name} alone: {rest}."
 
@@ -104,6 +105,13 @@ def _shares(thing: str) -> Callable[[float, float], str]:
     return lambda value, floor: f"{_percent(value)} {thing} (of real series: {_percent(floor)})"
 
 
+def _told(value: float, measure: Measure) -> int:
+    """A tenth above real series is good, a quarter borderline; less where real series leave less room below 0.5."""
+    floor = _floor(measure)
+    room = 0.5 - floor
+    return steps(value, max(floor + min(0.1, room / 4), _highest(measure)), floor + min(0.25, 0.75 * room))
+
+
 def _copies(value: float, measure: Measure) -> int:
     """By definition about 5 % of new real series count as near copies: twice that is still harmless.
 
@@ -118,7 +126,7 @@ RULES: dict[Aspect, tuple[Rule, ...]] = {
     "fidelity": (
         Rule(
             "discriminative_rocket",
-            lambda value, measure: steps(value, max(_floor(measure) + 0.1, _highest(measure)), _floor(measure) + 0.25),
+            _told,
             lambda value, floor: (
                 f"a classifier tells them from real ones in {_percent(0.5 + value)} of cases "
                 f"(real from real: {_percent(0.5 + floor)}; 50 % is guessing)"
@@ -172,7 +180,7 @@ def judge(metrics: Mapping[str, Measure], fewest: int = FEWEST, missing_classes:
     The sentence says which of these it was, and whether some of the measures are missing.
 
     Args:
-        metrics: measures by name; one that is 0 for real series, where more is better, has no say.
+        metrics: measures by name; one that real series fail, too, has no say.
         fewest: series in the smallest set; below 10 nothing is judged.
         missing_classes: classes of the training split without synthetic series: diversity and usefulness are bad.
     """
@@ -188,13 +196,14 @@ def _verdict(aspect: Aspect, metrics: Mapping[str, Measure], fewest: int, missin
         measure = metrics.get(rule.metric)
         if measure is None or measure.value is None or measure.floor is None:
             continue
-        if measure.better == "higher" and measure.floor == 0:
-            continue  # where real series reach nothing, nothing can be lost
+        if _says_nothing(rule.metric, measure):
+            continue
         scores.append(rule.grade(measure.value, measure))
         evidence.append((rule.metric, GRADES[scores[-1]], rule.words(measure.value, measure.floor)))
     if missing_classes and aspect in CLASSES_COUNT:
         evidence.append(("classes", "bad", f"no synthetic series of class {', '.join(missing_classes)}"))
-        return Verdict(aspect, "bad", SENTENCES[aspect]["bad"], evidence)
+        sentence = f"{SENTENCES[aspect]['bad']} None is of class {', '.join(missing_classes)}."
+        return Verdict(aspect, "bad", sentence, evidence)
     if not scores:
         return Verdict(aspect, "unknown", _not_judged([rule.metric for rule in RULES[aspect]], metrics), [])
     grade = GRADES[min(scores) if aspect in WORST_COUNTS else sum(scores) // len(scores)]
@@ -207,6 +216,14 @@ def _verdict(aspect: Aspect, metrics: Mapping[str, Measure], fewest: int, missin
     return Verdict(aspect, grade, sentence, evidence)
 
 
+def _says_nothing(name: str, measure: Measure) -> bool:
+    """Whether real series score as badly as can be: windows at every time point have near twins in their own set."""
+    assert measure.floor is not None
+    if name == "discriminative_rocket":
+        return measure.floor >= MOST_TOLD
+    return measure.better == "higher" and measure.floor == 0
+
+
 def _not_judged(names: Sequence[str], metrics: Mapping[str, Measure]) -> str:
     """Why there is nothing to go by: each measure was not asked for, or has no value."""
     return f"Not judged: {_missing(names, metrics)}."
@@ -214,6 +231,13 @@ def _not_judged(names: Sequence[str], metrics: Mapping[str, Measure]) -> str:
 
 def _missing(names: Sequence[str], metrics: Mapping[str, Measure]) -> str:
     """Why these measures have no say."""
-    return " and ".join(
-        f"{name} is not defined here" if name in metrics else f"{name} was not asked for" for name in names
-    )
+
+    def why(name: str) -> str:
+        measure = metrics.get(name)
+        if measure is None:
+            return "was not asked for"
+        if measure.value is None or measure.floor is None:
+            return "is not defined here"
+        return f"says nothing here, as real series have {measure.floor:.2g}, too"
+
+    return " and ".join(f"{name} {why(name)}" for name in names)

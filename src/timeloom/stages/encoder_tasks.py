@@ -132,10 +132,12 @@ def fault_windows(data: Dataset, seed: int) -> tuple[NDArray[np.float32], NDArra
     windows = fill_missing(tested[evenly_spaced(len(tested), MOST_WINDOWS)], mean)[0]
     labels = None if data.y_train is None else data.y_train[rows]
     least = 2 * len(FAULTS)
+    # of one long series a fifth is held out
+    needed = f"take about {5 * least * data.length} time points" if data.ordered else "take more series"
     if len(windows) < least:
         raise InputError(
             f"{data.name}: has {len(windows)} windows to test that do not overlap; allowed: at least {least}, half of "
-            "them for faults; take a longer series or shorter windows"
+            f"them for faults; {needed}"
         )
     try:
         return normal, labels, plant(windows, Scaler.fit(normal).std, seed=seed)

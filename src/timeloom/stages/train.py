@@ -150,7 +150,11 @@ def facts(tokenizer: Tokenizer, prior: Prior | None, record: dict[str, Any]) -> 
         else ", ".join(f"{label} ({count})" for label, count in zip(spec.classes, spec.class_counts or (), strict=True))
     )
     cells = " + ".join(map(str, layout.grids))
-    seconds = ", ".join(f"{name} {figures['seconds']:.0f} s" for name, figures in record["stages"].items())
+    seconds = ", ".join(
+        f"{name} {figures['seconds']:.0f} s" + (f", kept after {kept} of {figures['steps']} steps" if kept else "")
+        for name, figures in record["stages"].items()
+        for kept in [figures.get("trained_steps", figures.get("best_step"))]
+    )
     return {
         "data": f"{spec.name}, {spec.n_train} training series, fingerprint {spec.fingerprint}",
         "series": f"{spec.n_channels} channel(s), {spec.length} time points",
