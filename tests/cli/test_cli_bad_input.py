@@ -142,11 +142,16 @@ def test_a_file_in_the_place_of_a_folder_is_refused_before_any_work(
     assert file.read_text() == "mine"
 
 
-def test_resume_refuses_other_settings_and_data(timeloom, wave_run: Path, wave_file: Path, tmp_path: Path) -> None:
+def test_resume_refuses_other_settings_and_data_and_has_nothing_to_do_on_a_finished_run(
+    timeloom, wave_run: Path, wave_file: Path, tmp_path: Path
+) -> None:
     resume = ["--out", wave_run, "--preset", "smoke", "--resume"]
     refused(timeloom("train", wave_file, *resume, "--set", "tokenizer.hidden=8"), "tokenizer.hidden", "16", "8")
     other = save(tmp_path / "other.npz", X=X * 2, y=Y)
     refused(timeloom("train", other, *resume), "other data")
+    record = (wave_run / "run.json").read_bytes()
+    assert "all of it was finished before" in timeloom("train", wave_file, *resume).out
+    assert (wave_run / "run.json").read_bytes() == record
 
 
 @pytest.mark.parametrize(

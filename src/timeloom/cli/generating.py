@@ -145,6 +145,7 @@ def _train(
     from timeloom.stages import train as stage
 
     config = run_config.build(preset, config_files or (), overrides or (), seed=seed)
+    before = stage.read_record(out)["stages"] if resume and (out / stage.RECORD).exists() else {}
     with interruptible(out, "*-last.ckpt", "*/config.json"):
         record = stage.run(
             data, config, out, stages=stages, resume=resume, overwrite=overwrite, progress=RichProgress()
@@ -154,6 +155,8 @@ def _train(
         # of the prior's states one was chosen; the tokenizer keeps its best, or as many steps on all series
         kept = done.get("trained_steps", done.get("best_step"))
         print(f"{name:<10} {done['seconds']:7.1f} s" + (f", kept as it was after {kept} steps" if kept else ""))
+    if all(before.get(name) == record["stages"][name] for name in stages):
+        print("all of it was finished before; --overwrite begins anew")
     if preset == "smoke":
         print("preset smoke: shows that everything runs; its series look like nothing")
     print(f"{out}" + ("" if "prior" in record["stages"] else ": next, timeloom train-prior with the same arguments"))
