@@ -32,13 +32,23 @@ def fingerprint(model: nn.Module) -> str:
 def save_model(folder: Path, model: nn.Module, card: dict[str, Any]) -> None:
     """Write weights and card (kind, configuration, what the model knows of its data) into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / WEIGHTS) as temporary:
-        state = {name: t.detach().cpu().contiguous().clone() for name, t in model.state_dict().items()}
-        try:
-            save_file(state, temporary)
-        except SafetensorError as error:  # a full disk is no OSError there
-            raise InputError(f"{folder / WEIGHTS}: cannot be written: {error}") from None
+    with writing_weights(folder) as temporary:
+        save_file({name: t.detach().cpu().contiguous().clone() for name, t in model.state_dict().items()}, temporary)
     write_json(folder / CARD, {"format": FORMAT, **card, "fingerprint": fingerprint(model)})
+
+
+@contextmanager
+def writing_weights(folder: Path) -> Iterator[Path]:
+    """As `replacing` the weights of a model, for safetensors, to which a full disk is no OSError.
+
+    Raises:
+        InputError: they cannot be written.
+    """
+    with replacing(folder / WEIGHTS) as temporary:
+        try:
+            yield temporary
+        except SafetensorError as error:
+            raise InputError(f"{folder / WEIGHTS}: cannot be written: {error}") from None
 
 
 def read_card(folder: Path, kind: str) -> dict[str, Any]:

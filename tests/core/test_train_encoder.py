@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from core_helpers import sines, two_splits
+from safetensors import SafetensorError
 
 from timeloom.encoders import ENCODERS, Rocket, TS2Vec, storage
 from timeloom.encoders.resuming import EVERY
@@ -218,13 +219,16 @@ def test_a_folder_without_an_encoder_is_no_run_of_one(tmp_path: Path) -> None:
         train_encoder.facts(tmp_path)
 
 
-def test_an_encoder_stays_until_the_new_one_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), SafetensorError("No space left on device")])
+def test_an_encoder_stays_until_the_new_one_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     data = two_splits()
     before = train_encoder.run(data, train_encoder.build("rocket", ["n_kernels=10"]), tmp_path)
     wanted = train_encoder.load(tmp_path).encode(data.X_train)
 
     def full(*of: object) -> None:
-        raise OSError(28, "No space left on device")
+        raise error
 
     monkeypatch.setattr(storage, "save_file", full)
     with pytest.raises(InputError, match="No space left on device"):

@@ -152,8 +152,7 @@ def _train(
         )
     for name in stages:
         done = record["stages"][name]
-        # of the prior's states one was chosen; the tokenizer keeps its best, or as many steps on all series
-        kept = done.get("trained_steps", done.get("best_step"))
+        kept = stage.kept_steps(done)
         print(f"{name:<10} {done['seconds']:7.1f} s" + (f", kept as it was after {kept} steps" if kept else ""))
     if all(before.get(name) == record["stages"][name] for name in stages):
         print("all of it was finished before; --overwrite begins anew")

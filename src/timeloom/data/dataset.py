@@ -102,10 +102,11 @@ class Dataset:
         else:
             kept, held = stratified_holdout(self.y_train, len(self.X_train), share, HOLDOUT_SEED)
             note = f"no test split in the data: {share * 100:g} % were held out, seed {HOLDOUT_SEED}"
-        _refuse_all_missing(self.X_train[kept], f"{self.name}, without the series that are held out")
+        X_train = self.X_train[kept]
+        _refuse_all_missing(X_train, f"{self.name}, without the series that are held out")
         return dataclasses.replace(
             self,
-            X_train=self.X_train[kept],
+            X_train=X_train,
             y_train=None if self.y_train is None else self.y_train[kept],
             X_test=self.X_train[held],
             y_test=None if self.y_train is None else self.y_train[held],

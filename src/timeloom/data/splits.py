@@ -72,7 +72,7 @@ def blocked_holdout(n: int, most: float, gap: int) -> tuple[np.ndarray, np.ndarr
     """Indices of n ordered series to train on and of about `most` to hold out in blocks, `gap` left out around each.
 
     At most 5 blocks, spread evenly, the last one at the end: of windows one would know its overlapping neighbours. The
-    gaps take at most a quarter of the series; None where even one block's would be more.
+    gaps take at most a quarter of the series; None where even one block's would be more, or nothing would be left.
     """
     n_blocks = min(5, n // (8 * gap)) if gap else 5
     size = int(most) // max(n_blocks, 1)
@@ -81,7 +81,8 @@ def blocked_holdout(n: int, most: float, gap: int) -> tuple[np.ndarray, np.ndarr
     stops = np.linspace(0, n, n_blocks + 1).round().astype(np.int64)[1:]
     held = np.concatenate([np.arange(stop - size, stop) for stop in stops])
     near = np.concatenate([np.arange(stop - size - gap, stop + gap) for stop in stops])
-    return np.setdiff1d(np.arange(n), near), held
+    kept = np.setdiff1d(np.arange(n), near)
+    return (kept, held) if len(kept) > 1 else None
 
 
 def evenly_spaced(n: int, most: int) -> np.ndarray:

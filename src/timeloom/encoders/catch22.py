@@ -90,7 +90,6 @@ class Catch22(StoredEncoder):
 
     def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
         self._scaler = SeriesScaler.from_dict(values["scaler"])
-        self._learned()
         self._feature_scaler = Scaler.from_dict(values["feature_scaler"])
 
 

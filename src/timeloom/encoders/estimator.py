@@ -45,7 +45,7 @@ class Estimator(ABC):
         """
 
     def _learned(self) -> None:
-        """Count as fitted from now on, with these settings: the end of `fit`."""
+        """Count as fitted from now on, with these settings: the end of `fit` and of `load`."""
         self._settings = {name: value for name, value in self.settings.items() if name != "device"}
 
     def transform(self, X: ArrayLike) -> NDArray[np.float32]:

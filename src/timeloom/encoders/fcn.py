@@ -242,6 +242,5 @@ class FCN(StoredEncoder):
 
     def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
         self._scaler = SeriesScaler.from_dict(values["scaler"])
-        self._learned()
         self.classes_ = np.array(values["classes"], dtype=values["classes_type"])
         self._network = filled(self._new_network(len(self._scaler.scaler.mean), len(self.classes_)), arrays)

@@ -174,7 +174,6 @@ class FEI(StoredEncoder):
 
     def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
         self._scaler = SeriesScaler.from_dict(values["scaler"])
-        self._learned()
         self._network = filled(self._new_network(len(self._scaler.scaler.mean)), arrays)
 
 

@@ -110,7 +110,6 @@ class Rocket(StoredEncoder):
 
     def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
         self._scaler = SeriesScaler.from_dict(values["scaler"])
-        self._learned()
         self._groups = [
             KernelGroup(
                 columns=arrays[f"{index}.columns"],

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from torch import nn
 
-from timeloom.checkpoint import CARD, FORMAT, WEIGHTS, read_card, rebuilding
+from timeloom.checkpoint import CARD, FORMAT, WEIGHTS, read_card, rebuilding, writing_weights
 from timeloom.encoders.estimator import Estimator
 from timeloom.encoders.inputs import check_fitted
 from timeloom.errors import InputError
-from timeloom.files import check_folder, read_json, replacing, write_json
+from timeloom.files import check_folder, read_json, write_json
 
 FOLDER = "encoder"  # in a run folder
 Arrays = dict[str, NDArray[Any]]
@@ -47,7 +47,7 @@ class StoredEncoder(Estimator):
         check_folder(folder)
         if (there := _kind_in(folder)) not in (None, self.kind):
             raise InputError(f"{folder}: holds a {there}; allowed: a folder of its own")
-        with replacing(folder / WEIGHTS) as temporary:
+        with writing_weights(folder) as temporary:
             save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary)
             digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
         card = {"format": FORMAT, "kind": self.kind, "settings": settings, "state": values, "sha256": digest}
@@ -72,6 +72,7 @@ class StoredEncoder(Estimator):
                 encoder._restore(card["state"], arrays)
             except RuntimeError:
                 raise InputError(f"the arrays in {WEIGHTS} do not fit these settings") from None
+            encoder._learned()
         return encoder
 
 

@@ -283,7 +283,6 @@ class TimeDRL(StoredEncoder):
 
     def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
         self._scaler = SeriesScaler.from_dict(values["scaler"])
-        self._learned()
         self._network = self._new_network(self._scaler)
         self._rebuild = TimeDRLHeads(self._width(self._scaler), self.dims).rebuild
         filled(nn.ModuleDict(self._parts()), arrays)

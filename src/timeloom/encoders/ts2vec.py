@@ -169,5 +169,4 @@ class TS2Vec(StoredEncoder):
 
     def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
         self._scaler = Scaler.from_dict(values["scaler"])
-        self._learned()
         self._network = filled(self._new_network(len(self._scaler.mean)), arrays)

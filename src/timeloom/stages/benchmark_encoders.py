@@ -13,7 +13,8 @@ from timeloom.encoders import ENCODERS
 from timeloom.errors import InputError
 from timeloom.progress import Progress, silent
 from timeloom.stages import encoder_forecasting, encoder_tasks
-from timeloom.stages.encoder_forecasting import FORECASTERS, Figures, ForecastConfig
+from timeloom.stages.encoder_forecasting import FORECASTERS, ForecastConfig
+from timeloom.stages.encoder_tasks import Figures
 from timeloom.stages.train_encoder import EncoderConfig
 
 Task = Literal["classification", "forecasting", "anomaly"]
@@ -105,7 +106,7 @@ def check(task: Task, data: Dataset | LongSeries, method: Method, forecast: Fore
     if task == "classification":
         encoder_tasks.check_labelled(data)
     else:
-        encoder_tasks.fault_windows(data, 0)
+        encoder_tasks.check_windows(data)
     if encoder is not None and ENCODERS[encoder].needs_labels and data.y_train is None:
         raise InputError(f"{data.name}: has no labels; allowed for {encoder}: labelled data")
 

@@ -26,9 +26,9 @@ from timeloom.evaluation.tasks.forecasting import (
 )
 from timeloom.evaluation.tasks.window_forecasting import check_lookback, stride, window_errors
 from timeloom.progress import Progress, silent
+from timeloom.stages.encoder_tasks import Figures
 from timeloom.stages.train_encoder import EncoderConfig, fit
 
-Figures = dict[str, float]
 # a training stretch shorter than this is cut into pieces, as contrasting encoders need several series
 LEAST_WHOLE, N_PIECES = 6000, 8
 ENCODED_AT_ONCE = 2000

@@ -15,6 +15,7 @@ from timeloom.encoders import TimeDRL
 from timeloom.errors import InputError
 from timeloom.evaluation.tasks.anomaly import (
     FAULTS,
+    MIN_LENGTH,
     Planted,
     detection,
     hidden_distance,
@@ -121,28 +122,42 @@ def fault_windows(data: Dataset, seed: int) -> tuple[NDArray[np.float32], NDArra
     and 400, spread evenly.
 
     Raises:
-        InputError: too few windows.
+        InputError: as `check_windows`.
     """
     data = data.with_test_split()
+    check_windows(data)
     assert data.X_test is not None
     rows = evenly_spaced(len(data.X_train), MOST_NORMAL)
     mean = Scaler.fit(data.X_train).mean.tolist()
     normal = fill_missing(data.X_train[rows], mean)[0]
-    tested = data.X_test[:: data.length if data.ordered else 1]
+    tested = _apart(data)
     windows = fill_missing(tested[evenly_spaced(len(tested), MOST_WINDOWS)], mean)[0]
     labels = None if data.y_train is None else data.y_train[rows]
-    least = 2 * len(FAULTS)
-    # of one long series a fifth is held out
-    needed = f"take about {5 * least * data.length} time points" if data.ordered else "take more series"
-    if len(windows) < least:
+    return normal, labels, plant(windows, Scaler.fit(normal).std, seed=seed)
+
+
+def check_windows(data: Dataset) -> None:
+    """Refuse windows that no faults can be planted in, by their number and length alone.
+
+    Raises:
+        InputError: too few windows to test, or too short ones.
+    """
+    n, least = len(_apart(data.with_test_split())), 2 * len(FAULTS)
+    if n < least:
+        # of one long series a fifth is held out
+        needed = f"take about {5 * least * data.length} time points" if data.ordered else "take more series"
         raise InputError(
-            f"{data.name}: has {len(windows)} windows to test that do not overlap; allowed: at least {least}, half of "
-            f"them for faults; {needed}"
+            f"{data.name}: has {n} windows to test that do not overlap; allowed: at least {least}, half of them for "
+            f"faults; {needed}"
         )
-    try:
-        return normal, labels, plant(windows, Scaler.fit(normal).std, seed=seed)
-    except InputError as error:
-        raise InputError(f"{data.name}: {error}") from None
+    if data.length < MIN_LENGTH:
+        raise InputError(f"{data.name}: windows have length {data.length}; allowed: at least {MIN_LENGTH}")
+
+
+def _apart(data: Dataset) -> NDArray[np.float32]:
+    """Test windows that do not overlap."""
+    assert data.X_test is not None
+    return data.X_test[:: data.length if data.ordered else 1]
 
 
 def _classification_figures(

@@ -25,6 +25,7 @@ from timeloom.stages import train_prior, train_tokenizer
 from timeloom.stages.run_config import RunConfig
 from timeloom.tokenizer.networks import parameter_count
 from timeloom.tokenizer.tokenizer import Tokenizer
+from timeloom.training import check_processes
 
 RECORD = "run.json"
 TOKENIZER_SECTIONS = ("tokenizer", "tokenizer_training")
@@ -67,7 +68,10 @@ def run(
         train_prior.matching_tokenizer(data, out)
     else:
         train_tokenizer.check_batch(config.tokenizer, config.tokenizer_training, config.trainer)
+        check_processes(config.tokenizer_training, config.trainer)
         config.tokenizer.resolve(train_tokenizer.describe(data))
+    if train_prior.FOLDER in stages:
+        check_processes(config.prior_training, config.trainer)
     record = _open(data, config, out, stages, resume, overwrite)
     shared = {"seed": config.seed, "resume": resume, "progress": progress}
     for stage in stages:
@@ -98,6 +102,19 @@ def run(
         for checkpoint in out.glob(f"{stage}*-last.ckpt"):
             checkpoint.unlink(missing_ok=True)  # the stage is done: nothing is left to resume
     return record
+
+
+def kept_steps(figures: dict[str, Any]) -> int | None:
+    """After how many steps a stage's weights were kept, by its figures in the record; None where it was the last.
+
+    Of the prior's states one was chosen; the tokenizer keeps its best, or as many steps on all series.
+    """
+    return figures.get("trained_steps", figures.get("best_step"))
+
+
+def _training_facts(figures: dict[str, Any]) -> str:
+    kept = kept_steps(figures)
+    return f"{figures['seconds']:.0f} s" + (f", kept after {kept} of {figures['steps']} steps" if kept else "")
 
 
 def check_way(out: Path, resume: bool, overwrite: bool) -> None:
@@ -150,11 +167,7 @@ def facts(tokenizer: Tokenizer, prior: Prior | None, record: dict[str, Any]) -> 
         else ", ".join(f"{label} ({count})" for label, count in zip(spec.classes, spec.class_counts or (), strict=True))
     )
     cells = " + ".join(map(str, layout.grids))
-    seconds = ", ".join(
-        f"{name} {figures['seconds']:.0f} s" + (f", kept after {kept} of {figures['steps']} steps" if kept else "")
-        for name, figures in record["stages"].items()
-        for kept in [figures.get("trained_steps", figures.get("best_step"))]
-    )
+    stages = record["stages"].items()
     return {
         "data": f"{spec.name}, {spec.n_train} training series, fingerprint {spec.fingerprint}",
         "series": f"{spec.n_channels} channel(s), {spec.length} time points",
@@ -165,7 +178,7 @@ def facts(tokenizer: Tokenizer, prior: Prior | None, record: dict[str, Any]) -> 
         "self-supervised": tokenizer.config.ssl.describe(),
         "tokenizer": f"{parameter_count(tokenizer):,} parameters, fingerprint {tokenizer.fingerprint}",
         **_prior_facts(tokenizer, prior),
-        "training": seconds,
+        "training": ", ".join(f"{name} {_training_facts(figures)}" for name, figures in stages),
         "seed": str(record["config"]["seed"]),
         "versions": ", ".join(f"{k} {v}" for k, v in {"timeloom": record["timeloom"], **record["versions"]}.items()),
     }

@@ -235,7 +235,7 @@ def check_batch(config: TokenizerConfig, training: TokenizerTraining, trainer: T
     """Check that a self-supervised loss gets series to compare.
 
     Raises:
-        InputError: fewer than 2 series a process, or series that cannot be parted among them.
+        InputError: fewer than 2 series a process.
     """
     processes = trainer.devices * trainer.num_nodes
     if config.ssl.n_views and training.batch_size < 2 * processes:
@@ -243,8 +243,6 @@ def check_batch(config: TokenizerConfig, training: TokenizerTraining, trainer: T
             f"tokenizer_training.batch_size = {training.batch_size}: tokenizer.ssl.loss = {config.ssl.loss} compares "
             f"the series of a batch; allowed: at least 2 for each of the {processes} process(es)"
         )
-    if training.batch_size % processes:
-        raise InputError(f"batch_size = {training.batch_size}: must be a multiple of the {processes} processes")
 
 
 def _texture(

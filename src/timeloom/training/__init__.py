@@ -2,7 +2,7 @@
 
 from timeloom.training.batches import Batch, StepBatches, step_seed
 from timeloom.training.config import OptimConfig, TrainerConfig
-from timeloom.training.fit import FitResult, fit
+from timeloom.training.fit import FitResult, check_processes, fit
 from timeloom.training.task import Judging, Task, combine
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "StepBatches",
     "Task",
     "TrainerConfig",
+    "check_processes",
     "combine",
     "fit",
     "step_seed",

@@ -74,6 +74,17 @@ def _set_aside(log: Path) -> None:
         log.rename(log.with_name(f"{log.stem}-{taken + 1}.csv"))
 
 
+def check_processes(optim: OptimConfig, config: TrainerConfig) -> None:
+    """Refuse batches that cannot be parted among the processes.
+
+    Raises:
+        InputError: they cannot.
+    """
+    world = config.devices * config.num_nodes
+    if optim.batch_size % world:
+        raise InputError(f"batch_size = {optim.batch_size}: must be a multiple of the {world} processes")
+
+
 def fit(
     stage: str,
     task: Task,
@@ -109,9 +120,7 @@ def fit(
     from timeloom.training.module import TrainingModule, hush
 
     last = folder / f"{stage}-last.ckpt"
-    world = trainer_config.devices * trainer_config.num_nodes
-    if optim.batch_size % world:
-        raise InputError(f"batch_size = {optim.batch_size}: must be a multiple of the {world} processes")
+    check_processes(optim, trainer_config)
     if not resume:
         last.unlink(missing_ok=True)
         for log in (folder / "logs" / stage).glob("metrics*.csv"):

@@ -78,7 +78,8 @@ def excess_accuracy(cases: ArrayLike) -> float:
     Raises:
         InputError: as `discriminative_score`.
     """
-    return discriminative_score(cases) if np.asarray(cases).mean() > 0.5 else 0.0
+    distance = discriminative_score(cases)
+    return distance if np.asarray(cases).mean() > 0.5 else 0.0
 
 
 def _balanced_folds(
