@@ -20,7 +20,7 @@ from timeloom.errors import InputError
 from timeloom.files import check_folder, write_json
 from timeloom.prior.decoding import SamplingConfig
 from timeloom.progress import RichProgress, silent
-from timeloom.stages import run_config, sample, train
+from timeloom.stages import encode, run_config, sample, train
 
 Label = int | str | Sequence[int | str] | None
 
@@ -100,6 +100,24 @@ class TimeSeriesGenerator(BaseEstimator):
             raise InputError("label = []: no class; allowed: one or more, or None for all")
         made = sample.run(self.tokenizer_, self.prior_, n, config, labels=labels, match_labels=match_labels, seed=seed)
         return made.X, made.y
+
+    def encode(self, X: ArrayLike, kind: encode.Kind = "pooled") -> np.ndarray:
+        """What the tokenizer makes of series (n, C, T) or (n, T), NaN where missing, in the training data's unit.
+
+        Args:
+            X: series of the channels and the length that were learned.
+            kind: `pooled`, a vector for each series (n, D); `codes`, one for each cell (n, S, D); `tokens` (n, S,
+                levels).
+
+        Raises:
+            InputError: an unknown kind, or series of another shape.
+        """
+        check_is_fitted(self, "tokenizer_")
+        return encode.encode(self.tokenizer_, X, kind)
+
+    def transform(self, X: ArrayLike) -> np.ndarray:
+        """Pooled codes (n, D) of series, for pipelines of scikit-learn: `encode` with its own default."""
+        return self.encode(X)
 
     def save(self, folder: str | Path) -> None:
         """Write a run folder, as `timeloom train` does: `timeloom sample` and `load` read it.

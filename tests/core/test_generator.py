@@ -9,6 +9,9 @@ import pytest
 from core_helpers import sines
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from timeloom import InputError, TimeSeriesGenerator
 from timeloom.encoders import Rocket
@@ -55,6 +58,36 @@ def test_fitting_again_on_a_loaded_one_repeats_the_training(fitted: TimeSeriesGe
     fitted.save(tmp_path / "mine")
     again = clone(TimeSeriesGenerator.load(tmp_path / "mine")).fit(DATA.X_train, DATA.y_train)
     assert np.array_equal(again.sample(5, seed=1), fitted.sample(5, seed=1))
+
+
+def test_codes_of_series_are_those_of_the_tokenizer(fitted: TimeSeriesGenerator, tmp_path: Path) -> None:
+    codes = fitted.encode(DATA.X_train, "codes")
+    assert fitted.encode(DATA.X_train, "tokens").shape[:2] == codes.shape[:2]
+    pooled = fitted.encode(DATA.X_train)
+    assert np.allclose(pooled, np.concatenate([codes.mean(axis=1), codes.max(axis=1)], axis=1), atol=1e-5)
+    assert np.array_equal(pooled, fitted.transform(DATA.X_train[:, 0]))
+    fitted.save(tmp_path / "mine")
+    assert np.array_equal(TimeSeriesGenerator.load(tmp_path / "mine").encode(DATA.X_train), pooled)
+
+
+def test_series_with_gaps_have_codes_and_those_of_another_length_do_not(fitted: TimeSeriesGenerator) -> None:
+    gaps = DATA.X_train.copy()
+    gaps[:, :, 3:5] = np.nan
+    assert np.isfinite(fitted.encode(gaps)).all()
+    with pytest.raises(InputError, match=r"length 31; this run's tokenizer takes 1 and 32"):
+        fitted.encode(DATA.X_train[:, :, :31])
+    with pytest.raises(InputError, match="kind = 'vectors': must be one of tokens, codes, pooled"):
+        fitted.encode(DATA.X_train, "vectors")  # type: ignore[arg-type]
+    with pytest.raises(NotFittedError):
+        TimeSeriesGenerator().encode(DATA.X_train)
+
+
+def test_it_is_the_first_step_of_a_pipeline(fitted: TimeSeriesGenerator) -> None:
+    pipeline = make_pipeline(TimeSeriesGenerator("smoke", FEW), StandardScaler(), LogisticRegression())
+    pipeline.fit(DATA.X_train, DATA.y_train)
+    seen = StandardScaler().fit_transform(fitted.encode(DATA.X_train))
+    alone = LogisticRegression().fit(seen, DATA.y_train)
+    assert pipeline.score(DATA.X_train, DATA.y_train) == alone.score(seen, DATA.y_train) > 0.9
 
 
 def test_two_dimensions_and_no_labels_will_do() -> None:

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from timeloom import encoders
 from timeloom.data import Dataset, check_series
@@ -43,8 +43,8 @@ def load(run: Path) -> Tokenizer:
     return Tokenizer.from_pretrained(run / train_tokenizer.FOLDER)
 
 
-def encode(tokenizer: Tokenizer, X: np.ndarray, kind: Kind = "pooled", *, progress: Progress = silent) -> NDArray:
-    """What the tokenizer makes of series (n, C, T) in the data's unit, NaN allowed; it is left as it was.
+def encode(tokenizer: Tokenizer, X: ArrayLike, kind: Kind = "pooled", *, progress: Progress = silent) -> NDArray:
+    """What the tokenizer makes of series (n, C, T) or (n, T) in the data's unit, NaN allowed; it is left as it was.
 
     Returns:
         `tokens`: int64 (n, S, levels), the cells of all grids one after another. `codes`: float32 (n, S, D), the code
