@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 from cli_helpers import waves
 
+from timeloom.data import write_series
+
 CONTRACT = {
     "fid_fcn",
     "fid_rocket",
@@ -115,6 +117,35 @@ def test_evaluate_by_a_published_protocol(timeloom, wave_file: Path, tmp_path: P
     report = json.loads((tmp_path / "report" / "report.json").read_text())
     assert (report["protocol"], list(report["metrics"])) == ("ucr", ["fid_fcn", "recon_fid_fcn"])
     assert "protocol ucr wants max(|test|, 256) = 256 synthetic series; 60 were given" in outcome.out
+
+
+def test_names_of_channels_go_all_the_way(timeloom, tmp_path: Path) -> None:
+    X, y = waves(channels=2)
+    write_series(tmp_path / "body.csv", X, y, channels=["pulse", "breath"])
+    few = [part for stage in ("tokenizer", "prior") for part in ("--set", f"{stage}_training.steps=4")]
+    run, new = tmp_path / "run", tmp_path / "new.csv"
+    assert timeloom("train", tmp_path / "body.csv", "--out", run, "--preset", "smoke", *few).code == 0
+    assert "2 channels (pulse, breath), 32 time points" in timeloom("info", run).out
+    assert "8 series of 2 channels and 32 time points" in timeloom("sample", run, "--n", 8, "--out", new).out
+    head = new.read_text().splitlines()[0].split(",")
+    assert (head[:2], head[33]) == (["label", "pulse_t0"], "breath_t0")
+    arguments = ("--out", tmp_path / "report", "--metrics", "marginal_difference")
+    assert timeloom("evaluate", tmp_path / "body.csv", new, *arguments).code == 0
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "breath" in page
+    assert "channel 1" not in page
+
+    write_series(tmp_path / "turned.csv", X[:, ::-1], y, channels=["breath", "pulse"])
+    for refused in (
+        ("evaluate", tmp_path / "body.csv", tmp_path / "turned.csv", "--out", tmp_path / "no"),
+        ("compare", tmp_path / "body.csv", new, tmp_path / "turned.csv", "--out", tmp_path / "no"),
+        ("encode", run, tmp_path / "turned.csv", "--out", tmp_path / "no.npz"),
+        ("probe", run, tmp_path / "turned.csv"),
+    ):
+        outcome = timeloom(*refused)
+        assert outcome.code == 2, refused
+        assert "channels are called breath, pulse; allowed: pulse, breath, in this order" in outcome.err
+    assert not list(tmp_path.glob("no*"))
 
 
 def test_windows_of_one_long_series(timeloom, tmp_path: Path) -> None:

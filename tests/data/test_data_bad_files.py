@@ -100,7 +100,7 @@ BAD: list[tuple[str, bytes | str, list[str]]] = [
     ("a.csv", f"a,b,c,d,e,f,g,h,b\n{ROW},9\n", ["column 'b' occurs twice"]),
     ("a.csv", f"a,b,c,d,e,f,g,h,y,Label\n{ROW},1,1\n", ["'y' and 'Label'"]),
     ("a.csv", "c0_t0,c0_t1,c1_t0\n1,2,3\n", ["column c1_t1 is missing"]),
-    ("a.csv", "c0_t0,c0_t1,id\n1,2,3\n", ["column 'id' is not c<channel>_t<time>"]),
+    ("a.csv", "c0_t0,c0_t1,id\n1,2,3\n", ["column 'id' is not <channel>_t<time>"]),
     ("a.csv", "c0_t0,c0_t1,c0_t01\n1,2,3\n", ["a second one of its place"]),
     ("a.csv", f"{ROW}\n", ["1 series", "at least 2"]),
     ("a.csv", "1,2,3\n4,5,6\n", ["length 3", "at least 8"]),

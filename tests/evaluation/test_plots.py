@@ -27,7 +27,10 @@ def test_writes_the_same_png_each_time_and_nothing_else(sines: Callable, tmp_pat
 
 def test_a_row_for_each_class_and_channel_with_shared_range(sines: Callable) -> None:
     X, y = sines(30, seed=0, n_channels=2)
-    figure = _draw(by_class(X, y, 3 + X[:10], y[:10]), 4)
+    named = _draw(by_class(X, y, X, y), 4, ["pulse", "$1_a$ rate"])
+    assert named.axes[2].get_title(loc="left") == "class fast: real, $1_a$ rate (n = 15)"
+    assert not named.axes[2]._left_title.get_parse_math()  # a dollar is a dollar
+    figure = _draw(by_class(X, y, 3 + X[:10], y[:10]), 4, None)
     titles = [panel.get_title(loc="left") for panel in figure.axes]
     assert len(titles) == 2 * 2 * 2
     assert titles[0] == "class fast: real, channel 0 (n = 15)"
@@ -44,14 +47,14 @@ def test_one_stray_synthetic_series_does_not_flatten_the_rest(sines: Callable) -
     X, _ = sines(60, seed=0)
     stray = X.copy()
     stray[0] = 1e4
-    figure = _draw(by_class(X, None, stray, None), 10)
+    figure = _draw(by_class(X, None, stray, None), 10, None)
     assert figure.axes[0].get_ylim()[1] < 10
     assert len(figure.axes) == 2
 
 
 def test_the_median_line_is_the_median(sines: Callable) -> None:
     X, _ = sines(31, seed=0)
-    panel = _draw(by_class(X, None, X, None), 10).axes[0]
+    panel = _draw(by_class(X, None, X, None), 10, None).axes[0]
     np.testing.assert_allclose(panel.lines[-1].get_ydata(), np.median(X[:, 0], axis=0), atol=1e-6)
 
 

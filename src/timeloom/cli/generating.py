@@ -103,6 +103,7 @@ def sample(
     """Make synthetic series."""
     from timeloom.config import merge
     from timeloom.data import check_writable_suffix, write_series
+    from timeloom.data.channels import count_channels
     from timeloom.prior.decoding import SamplingConfig
     from timeloom.progress import RichProgress
     from timeloom.stages import sample as stage
@@ -122,8 +123,8 @@ def sample(
     made = stage.run(
         tokenizer, prior, n, config, labels=label, match_labels=match_labels, seed=seed, progress=RichProgress()
     )
-    write_series(out, made.X, made.y, made.meta)
-    print(f"{len(made.X)} series of {made.X.shape[1]} channel(s) and {made.X.shape[2]} time points: {out}")
+    write_series(out, made.X, made.y, made.meta, tokenizer.spec.channels)
+    print(f"{len(made.X)} series of {count_channels(made.X.shape[1])} and {made.X.shape[2]} time points: {out}")
 
 
 def _train(

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from timeloom.cli.app import Cache, Data, Seed, Window, app, encoder_cache, listed, load_data
 from timeloom.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from timeloom.data import Dataset
 
 
 @app.command()
@@ -34,12 +39,11 @@ def evaluate(
     seed: Seed = 0,
 ) -> None:
     """Measure synthetic series against real ones, beside honest floors."""
-    from timeloom.data import read_series
     from timeloom.files import check_folder
 
     check_folder(out)
     real = load_data(data, window, split=protocol != "windows")
-    X, y, _ = read_series(synthetic)
+    X, y = _synthetic(synthetic, real)
     # torch takes seconds to import: a path that is not there is told at once
     from timeloom.progress import RichProgress
     from timeloom.stages import evaluate as stage
@@ -79,7 +83,6 @@ def compare(
     seed: Seed = 0,
 ) -> None:
     """Measure several generators' series side by side."""
-    from timeloom.data import read_series
     from timeloom.files import check_folder
 
     check_folder(out)
@@ -88,7 +91,7 @@ def compare(
     if twice:
         raise InputError(f"two files are called {twice[0]}: a report is named after its file; rename one of them")
     real = load_data(data, window)
-    generators = {path.stem: read_series(path)[:2] for path in synthetic}
+    generators = {path.stem: _synthetic(path, real) for path in synthetic}
     # torch takes seconds to import: a path that is not there is told at once
     from timeloom.progress import RichProgress
     from timeloom.stages import evaluate as stage
@@ -105,3 +108,12 @@ def compare(
     )
     print(stage.comparison_table(reports))
     print(f"\n{out / stage.COMPARISON}, and a report in {out}/NAME for each")
+
+
+def _synthetic(path: Path, real: Dataset) -> tuple[NDArray, NDArray | None]:
+    from timeloom.data import read_series
+    from timeloom.data.channels import check_channels
+
+    X, y, meta = read_series(path)
+    check_channels(meta.get("channels"), real.channels, str(path), real.name)
+    return X, y

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from timeloom.data.channels import channel_names
 from timeloom.data.splits import ordered_holdout, stratified_holdout
 from timeloom.errors import InputError
 
@@ -35,6 +36,7 @@ class Dataset:
         decisions: Sentences about what was decided on reading.
         ordered: The series are overlapping windows of one long series, in order of time.
         rows: Where the training and the test series stood before they were parted, (n,) and (m,); None if they came so.
+        channels: Names of the C channels, or None.
     """
 
     name: str
@@ -45,11 +47,12 @@ class Dataset:
     decisions: tuple[str, ...] = ()
     ordered: bool = False
     rows: tuple[np.ndarray, np.ndarray] | None = None
+    channels: tuple[str, ...] | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know: the decisions, and which training values are missing or constant."""
-        return (*self.decisions, *_remarks(self.X_train))
+        return (*self.decisions, *_remarks(self.X_train, self.channels))
 
     @property
     def n_channels(self) -> int:
@@ -116,7 +119,12 @@ class Dataset:
 
 
 def build_dataset(
-    name: str, train: tuple[Any, Any], test: tuple[Any, Any] | None, notes: Sequence[str], where: tuple[str, str]
+    name: str,
+    train: tuple[Any, Any],
+    test: tuple[Any, Any] | None,
+    notes: Sequence[str],
+    where: tuple[str, str],
+    channels: object = None,
 ) -> Dataset:
     """Checked data set of raw `(X, y)` splits.
 
@@ -126,9 +134,11 @@ def build_dataset(
         test: The same of the test split, or None.
         notes: What was decided on reading.
         where: What messages call the training and the test split.
+        channels: Names of the channels, or None.
 
     Raises:
-        InputError: If a split fails `check_series`, or the test split does not fit the training split.
+        InputError: If a split fails `check_series`, the test split does not fit the training split, or the names do
+            not fit the channels.
     """
     X_train, y_train = check_series(*train, where=where[0])
     X_test, y_test = None, None
@@ -140,7 +150,8 @@ def build_dataset(
                 f" those of the training split have {X_train.shape[1:]}"
             )
         y_test = _fit_test_labels(y_train, y_test, test[1], where[1])
-    return Dataset(name, X_train, y_train, X_test, y_test, tuple(notes))
+    names = channel_names(channels, X_train.shape[1], where[0])
+    return Dataset(name, X_train, y_train, X_test, y_test, tuple(notes), channels=names)
 
 
 def check_series(X: Any, y: Any, where: str, min_per_class: int = 2) -> tuple[np.ndarray, np.ndarray | None]:
@@ -325,7 +336,7 @@ def _fit_test_labels(
     return y_test
 
 
-def _remarks(X: np.ndarray) -> list[str]:
+def _remarks(X: np.ndarray, channels: tuple[str, ...] | None) -> list[str]:
     remarks = []
     missing = int(np.isnan(X).sum())
     if missing:
@@ -333,6 +344,6 @@ def _remarks(X: np.ndarray) -> list[str]:
     filled = np.where(np.isnan(X), np.inf, X).min(axis=(0, 2)), np.where(np.isnan(X), -np.inf, X).max(axis=(0, 2))
     constant = np.flatnonzero(filled[0] == filled[1]).tolist()
     if constant:
-        names = ", ".join(str(c) for c in constant)
+        names = ", ".join(str(c) if channels is None else channels[c] for c in constant)
         remarks.append(f"constant in the training split: channel {names}")
     return remarks

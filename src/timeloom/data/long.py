@@ -47,7 +47,7 @@ def load_long(path: str | Path) -> LongSeries:
         InputError: as `read_windows`, a channel without any value, or times of another number.
     """
     path = Path(path)
-    values, times = read_long_file(path)
+    values, times, _ = read_long_file(path)
     series = np.asarray(values, dtype=np.float32)
     if series.ndim != 2 or 0 in series.shape:
         raise InputError(f"{path}: shape {series.shape}; allowed: (time points, channels), one long series")

@@ -16,12 +16,13 @@ _MISSING_VALUES = frozenset({"?", "nan", "na", "n/a", "null", "none"})
 
 @dataclass(frozen=True)
 class RawSeries:
-    """Unchecked content of one file: `(X, y)` of each split, remarks, and the metadata of a synthetic file."""
+    """Unchecked content of one file: `(X, y)` of each split, remarks, channels' names, metadata of synthetic ones."""
 
     train: tuple[Any, Any]
     test: tuple[Any, Any] | None = None
     notes: tuple[str, ...] = ()
     meta: dict[str, Any] = field(default_factory=dict)
+    channels: Any = None
 
 
 def read_text(path: Path) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from timeloom.data.channels import channel_names, check_channels
 from timeloom.data.dataset import Dataset, build_dataset, check_series
 from timeloom.data.raw import RawSeries
 from timeloom.data.readers_archive import read_arff, read_ts
@@ -20,8 +21,8 @@ from timeloom.data.readers_table import read_csv, read_tsv
 from timeloom.data.windows import LONG_SUFFIXES, cut_windows, read_long
 from timeloom.errors import InputError
 
-_SPLIT_KEYS = ("X_train", "y_train", "X_test", "y_test")
-_PLAIN_KEYS = ("X", "y", "meta")
+_SPLIT_KEYS = ("X_train", "y_train", "X_test", "y_test", "channels")
+_PLAIN_KEYS = ("X", "y", "channels", "meta")
 _EXPECTED = "X and y, or X_train, y_train, X_test and y_test (labels and test split may be left out)"
 _STEM = re.compile(r"(.+)_(train|test)", re.IGNORECASE)
 
@@ -45,22 +46,28 @@ def read(path: str | Path) -> Dataset:
         if sibling is None:
             notes.append(f"no {match[1]}_TEST{path.suffix} beside the file: there is no test split")
         else:
-            test, where_test = _read_raw(sibling).train, str(sibling)
+            other = _read_raw(sibling)
+            check_channels(other.channels, raw.channels, str(sibling), str(path))
+            test, where_test = other.train, str(sibling)
             notes.append(f"test split read from {sibling.name}")
-    return build_dataset(match[1] if match else path.stem, raw.train, test, notes, (str(path), where_test))
+    name, where = match[1] if match else path.stem, (str(path), where_test)
+    return build_dataset(name, raw.train, test, notes, where, raw.channels)
 
 
 def read_series(path: str | Path) -> tuple[np.ndarray, np.ndarray | None, dict[str, Any]]:
     """Series (n, C, T) float32, labels or None, and metadata of a synthetic file or of any file `read` knows.
 
-    Of a file with splits the training split is returned. Only .npz files carry metadata; it is empty otherwise.
+    Of a file with splits the training split is returned. Only .npz files carry metadata; `channels` in it are the names
+    of the channels, of a .csv as well, where they have names.
 
     Raises:
         InputError: As `read`, but a class, or the file, may have a single series.
     """
     raw = _read_raw(Path(path))
     X, y = check_series(*raw.train, where=str(path), min_per_class=1)
-    return X, y, raw.meta
+    names = channel_names(raw.channels, X.shape[1], str(path))
+    meta = {key: value for key, value in raw.meta.items() if key != "channels"}
+    return X, y, meta if names is None else {**meta, "channels": list(names)}
 
 
 def read_npy(path: Path) -> RawSeries:
@@ -76,7 +83,7 @@ def read_npy(path: Path) -> RawSeries:
 
 
 def read_npz(path: Path) -> RawSeries:
-    """Arrays `X`, `y` or `X_train`, `y_train`, `X_test`, `y_test`; a synthetic file also has `meta`.
+    """Arrays `X`, `y` or `X_train`, `y_train`, `X_test`, `y_test`, and `channels`; a synthetic file also has `meta`.
 
     Raises:
         InputError: If the file is damaged, holds Python objects, or its keys are not those.
@@ -95,9 +102,12 @@ def read_npz(path: Path) -> RawSeries:
             raise InputError(f"{path}: y_test without X_test; expected {_EXPECTED}")
         arrays = {key: _member(path, loaded, key) for key in keys}
     if series == "X":
-        return RawSeries((arrays["X"], arrays.get("y")), meta=_meta(path, arrays.get("meta")))
+        meta = _meta(path, arrays.get("meta"))
+        return RawSeries(
+            (arrays["X"], arrays.get("y")), meta=meta, channels=arrays.get("channels", meta.get("channels"))
+        )
     test = (arrays["X_test"], arrays.get("y_test")) if "X_test" in arrays else None
-    return RawSeries((arrays["X_train"], arrays.get("y_train")), test)
+    return RawSeries((arrays["X_train"], arrays.get("y_train")), test, channels=arrays.get("channels"))
 
 
 READERS: dict[str, Callable[[Path], RawSeries]] = {
@@ -118,14 +128,15 @@ def read_windows(path: str | Path, length: int) -> Dataset:
         InputError: One line that names the file and what is wrong with it.
     """
     path = Path(path)
-    X = cut_windows(read_long_file(path)[0], length, str(path))
+    values, _, names = read_long_file(path)
+    X = cut_windows(values, length, str(path))
     note = f"{len(X)} windows of length {length}, one starting at every time point"
-    data = build_dataset(path.stem, (X, None), None, [note], (str(path), str(path)))
+    data = build_dataset(path.stem, (X, None), None, [note], (str(path), str(path)), names)
     return dataclasses.replace(data, ordered=True)
 
 
-def read_long_file(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Values (T, C) of one long series, and the array `timestamps` of a .npz that has one.
+def read_long_file(path: Path) -> tuple[np.ndarray, np.ndarray | None, object]:
+    """Values (T, C) of one long series, the array `timestamps` of a .npz that has one, and the names of its columns.
 
     Raises:
         InputError: One line that names the file and what is wrong with it.
@@ -133,10 +144,10 @@ def read_long_file(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     suffix = _checked_suffix(path, LONG_SUFFIXES)
     content = None if suffix == ".csv" else _load(path)
     try:
-        values = read_long(path, content)
+        values, names = read_long(path, content)
         if isinstance(content, np.lib.npyio.NpzFile) and "timestamps" in content.files:
-            return values, np.asarray(content["timestamps"])
-        return values, None
+            return values, np.asarray(content["timestamps"]), names
+        return values, None, names
     except InputError:
         raise
     except Exception as error:

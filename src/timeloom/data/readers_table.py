@@ -16,7 +16,8 @@ from timeloom.errors import InputError
 LABEL_COLUMNS = ("label", "class", "target", "y")
 _UNNAMED = "the first column has no name: taken as row numbers and left out"
 _NUMBERED = re.compile(r"(.*?)(\d+)")
-_CHANNEL_TIME = re.compile(r"c(\d+)_t(\d+)", re.IGNORECASE)
+_CHANNEL = re.compile(r"c\d+", re.IGNORECASE)
+_CHANNEL_TIME = re.compile(r"(.+)_t(\d+)", re.IGNORECASE)
 TIME_COLUMNS = frozenset({"date", "datetime", "time", "timestamp", "timestamps", "index", ""})
 COMMA = " (a decimal comma? a point is needed)"
 _COMMA = re.compile(r"[+-]?\d+,\d+")
@@ -26,19 +27,20 @@ _Rows = list[tuple[int, list[str]]]
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where the label and the values stand in a row, and the shape (C, T) of its values."""
+    """Where the label and the values stand in a row, the shape (C, T) of its values, and what channels are called."""
 
     label: int | None
     values: list[int]
     shape: tuple[int, int]
     notes: tuple[str, ...] = ()
+    channels: tuple[str, ...] | None = None
 
 
 def read_csv(path: Path) -> RawSeries:
     """A table with one series a row, with or without a header.
 
     With a header, a column called label, class, target or y (any case) holds the labels; columns called
-    `c{channel}_t{time}` give several channels; all others are the time points of one channel, in their order.
+    `{channel}_t{time}`, as c0_t0 or pulse_t0, give several channels; all others are the time points of one, in order.
     Without a header every column is a time point. An empty cell, nan or NA is a missing value.
 
     Raises:
@@ -75,7 +77,7 @@ def _read_table(path: Path, label_first: bool) -> RawSeries:
     for i, (line, cells) in enumerate(body):
         X[i] = _values(path, line, cells, layout, names)
     y = None if layout.label is None else [cells[layout.label] for _, cells in body]
-    return RawSeries((X.reshape(len(body), *layout.shape), y), notes=layout.notes)
+    return RawSeries((X.reshape(len(body), *layout.shape), y), notes=layout.notes, channels=layout.channels)
 
 
 def table_rows(path: Path, delimiter: str | None = None) -> _Rows:
@@ -159,20 +161,31 @@ def _layout(path: Path, head: list[str]) -> _Layout:
         values, notes = values[1:], (_UNNAMED,)
     if not values:
         raise InputError(f"{path}: no column of values in the header; time points are needed beside the label")
-    matches = {i: _CHANNEL_TIME.fullmatch(names[i]) for i in values}
-    grid = {(int(m[1]), int(m[2])): i for i, m in matches.items() if m}
     label = labels[0] if labels else None
-    if not grid:
+    matches = {i: _CHANNEL_TIME.fullmatch(names[i]) for i in values}
+    grid = {(_channel(m[1]), int(m[2])): i for i, m in matches.items() if m}
+    numbered = all(_CHANNEL.fullmatch(channel) for channel, _ in grid)
+    # other columns may end in _t1 by chance
+    if not grid or (not numbered and 2 * len(grid) <= len(values)):
         _check_one_series(path, [names[i] for i in values])
         return _Layout(label, values, (1, len(values)), notes)
     if len(grid) < len(values):
         odd = next(names[i] for i in values if i not in grid.values())
-        raise InputError(f"{path}: column {odd!r} is not c<channel>_t<time>, or a second one of its place")
-    channels, times = (sorted({key[axis] for key in grid}) for axis in (0, 1))
+        raise InputError(f"{path}: column {odd!r} is not <channel>_t<time>, or a second one of its place")
+    channels = list(dict.fromkeys(channel for channel, _ in grid))
+    if numbered:
+        channels.sort(key=lambda channel: int(channel[1:]))
+    times = sorted({time for _, time in grid})
     for key in ((c, t) for c in channels for t in times):
         if key not in grid:
-            raise InputError(f"{path}: column c{key[0]}_t{key[1]} is missing; each channel needs the same time points")
-    return _Layout(label, [grid[c, t] for c in channels for t in times], (len(channels), len(times)), notes)
+            raise InputError(f"{path}: column {key[0]}_t{key[1]} is missing; each channel needs the same time points")
+    places, shape = [grid[c, t] for c in channels for t in times], (len(channels), len(times))
+    return _Layout(label, places, shape, notes, tuple(channels))
+
+
+def _channel(name: str) -> str:
+    """What a channel is called; c0, C0 and c00 are one."""
+    return f"c{int(name[1:])}" if _CHANNEL.fullmatch(name) else name.strip()
 
 
 def _check_one_series(path: Path, names: list[str]) -> None:

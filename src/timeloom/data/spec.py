@@ -24,6 +24,7 @@ class DataSpec(Frozen):
         own_std: the standard deviation that each series has in a channel, likewise.
         classes: the labels in the user's own words, sorted; None without labels.
         class_counts: training series in each class, in the order of `classes`.
+        channels: the names of the channels; None where they have none.
     """
 
     name: str
@@ -39,6 +40,7 @@ class DataSpec(Frozen):
     own_std: tuple[float | None, ...] | None = None
     classes: tuple[int | str, ...] | None = None
     class_counts: tuple[int, ...] | None = None
+    channels: tuple[str, ...] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> DataSpec:
@@ -46,7 +48,7 @@ class DataSpec(Frozen):
             raise ValueError(f"{len(self.mean)} means and {len(self.std)} deviations for {self.n_channels} channels")
         if min(self.std) <= 0:
             raise ValueError(f"std = {self.std}: must be above 0")
-        for name in ("low", "high", "own_mean", "own_std"):
+        for name in ("low", "high", "own_mean", "own_std", "channels"):
             of = getattr(self, name)
             if of is not None and len(of) != self.n_channels:
                 raise ValueError(f"{name} has {len(of)} values for {self.n_channels} channels")

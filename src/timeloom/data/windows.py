@@ -28,11 +28,11 @@ def cut_windows(values: np.ndarray, length: int, where: str = "values") -> np.nd
     return np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(values, length, axis=0))
 
 
-def read_long(path: Path, archive: object) -> np.ndarray:
-    """The one long series (n, C) of a file.
+def read_long(path: Path, archive: object) -> tuple[np.ndarray, object]:
+    """The one long series (n, C) of a file, and the names of its columns, or None.
 
-    A .npz holds it as `values`, a .npy as its array; a .csv has a row a time point and a column a channel, with or
-    without a header; a column of dates is left out.
+    A .npz holds it as `values`, and the names as `columns` if there are any, a .npy as its array; a .csv has a row a
+    time point and a column a channel, with or without a header; a column of dates is left out.
 
     Args:
         path: of the file.
@@ -41,6 +41,7 @@ def read_long(path: Path, archive: object) -> np.ndarray:
     Raises:
         InputError: no such array or a cell that is no number.
     """
+    names: object = None
     if isinstance(archive, np.ndarray):
         values = archive
     elif archive is not None:
@@ -48,11 +49,12 @@ def read_long(path: Path, archive: object) -> np.ndarray:
         if "values" not in files:
             raise InputError(f"{path}: a long series is the array 'values'; found {', '.join(files)}")
         values = np.asarray(archive["values"])  # type: ignore[index]
+        names = np.asarray(archive["columns"]) if "columns" in files else None  # type: ignore[index]
     else:
-        values = _read_csv(path)
+        values, names = _read_csv(path)
     if values.dtype.kind not in "biuf":
         raise InputError(f"{path}: the series has type {values.dtype}; numbers are needed")
-    return values[:, None] if values.ndim == 1 else values
+    return values[:, None] if values.ndim == 1 else values, names
 
 
 def _names_the_time(row: list[str]) -> bool:
@@ -70,7 +72,7 @@ def _holds_times(name: str, place: int) -> bool:
     return name.strip().lower() in (TIME_COLUMNS if place == 0 else TIME_COLUMNS - {"index", ""})
 
 
-def _read_csv(path: Path) -> np.ndarray:
+def _read_csv(path: Path) -> tuple[np.ndarray, list[str] | None]:
     rows = [cells for _, cells in table_rows(path)]
     named = _names_the_time(rows[0]) or any(to_number(cell) is None for cell in rows[0][1:] or rows[0])
     header = rows[0] if named else None
@@ -94,4 +96,6 @@ def _read_csv(path: Path) -> np.ndarray:
                     f"{path}: row {n + 1}, column {names[i]!r} holds {row[i][:40]!r}; numbers are needed ({hint})"
                 )
             values[n, place] = number
-    return values
+    titles = [names[i].strip() for i in kept]
+    distinct = header is not None and "" not in titles and len(set(titles)) == len(titles)
+    return values, titles if distinct else None

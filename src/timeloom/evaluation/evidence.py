@@ -18,12 +18,13 @@ class Absent:
 
 @dataclass(frozen=True)
 class RealData:
-    """The real series (N, C, T) of both splits and, where there are any, their labels (N,)."""
+    """The real series (N, C, T) of both splits and, where there are any, their labels (N,) and names of channels."""
 
     X_train: NDArray
     y_train: NDArray | None
     X_test: NDArray
     y_test: NDArray | None
+    channels: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ def exhibits(evidence: Evidence, chosen: Sequence[str]) -> Exhibits:
         embedding=_embedding(evidence, parts),
         class_matrix=_class_matrix(evidence) if "predictions" in parts else None,
         tokens=_token_use(evidence),
+        channels=real.channels,
     )
 
 

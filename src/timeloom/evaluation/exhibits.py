@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from numpy.typing import NDArray
 
+from timeloom.data.channels import channel_title
+
 
 @dataclass(frozen=True)
 class Embedding:
@@ -87,6 +89,7 @@ class Exhibits:
         embedding: for PCA, t-SNE, UMAP and densMAP; None where no encoder was used.
         class_matrix: None without labels.
         tokens: None without a tokenizer.
+        channels: names of the channels, or None.
         notes: what a picture must say, by its name (for instance why it is missing).
     """
 
@@ -100,4 +103,9 @@ class Exhibits:
     embedding: Embedding | None = None
     class_matrix: ClassMatrix | None = None
     tokens: TokenUse | None = None
+    channels: tuple[str, ...] | None = None
     notes: dict[str, str] = field(default_factory=dict)
+
+    def channel_title(self, channel: int) -> str:
+        """What a picture calls a channel."""
+        return channel_title(self.channels, channel, self.X_test.shape[1])

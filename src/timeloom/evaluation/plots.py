@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from timeloom.data.channels import channel_title
 from timeloom.encoders.inputs import check_series
 from timeloom.errors import InputError
 from timeloom.files import replacing
@@ -31,6 +33,7 @@ def plot_samples(
     y_synthetic: ArrayLike | None,
     *,
     n_per_class: int = 10,
+    channels: Sequence[str] | None = None,
 ) -> None:
     """Draw real series left and synthetic ones right, a row for each class and channel, into a PNG file.
 
@@ -46,6 +49,7 @@ def plot_samples(
         X_synthetic: (M, C, T).
         y_synthetic: (M,), or None.
         n_per_class: number of single series in a panel.
+        channels: names of the C channels, or None.
 
     Raises:
         InputError: series of different channels or lengths, or labels that are not one a series.
@@ -57,7 +61,7 @@ def plot_samples(
         )
     groups = by_class(real, y_real, synthetic, y_synthetic)
     with replacing(Path(path)) as temporary:
-        _draw(groups, n_per_class).savefig(temporary, format="png", metadata={"Software": None})
+        _draw(groups, n_per_class, channels).savefig(temporary, format="png", metadata={"Software": None})
 
 
 Group = tuple[str, NDArray[np.float32], NDArray[np.float32]]
@@ -79,7 +83,7 @@ def by_class(
     ]
 
 
-def _draw(groups: list[Group], n_lines: int) -> Figure:
+def _draw(groups: list[Group], n_lines: int, names: Sequence[str] | None) -> Figure:
     from matplotlib.figure import Figure
 
     channels = range(min(groups[0][1].shape[1], MAX_CHANNELS))
@@ -88,12 +92,14 @@ def _draw(groups: list[Group], n_lines: int) -> Figure:
     axes = figure.subplots(n_rows, 2, squeeze=False, sharex=True, sharey="row")
     rows = [(group, channel) for group in groups for channel in channels]
     for (left, right), ((title, real, synthetic), channel) in zip(axes, rows, strict=True):
-        suffix = f", channel {channel}" if groups[0][1].shape[1] > 1 else ""
-        for panel, series, name, colour in (
+        name = channel_title(names, channel, groups[0][1].shape[1])
+        suffix = f", {name}" if name else ""
+        for panel, series, side, colour in (
             (left, real, "real", REAL_COLOUR),
             (right, synthetic, "synthetic", SYNTHETIC_COLOUR),
         ):
-            panel.set_title(f"{title}{name}{suffix} (n = {len(series)})", fontsize=9, loc="left")
+            heading = f"{title}{side}{suffix} (n = {len(series)})"
+            panel.set_title(heading, fontsize=9, loc="left", parse_math=False)
             draw_panel(panel, series[:, channel], n_lines, colour)
         set_range(left, real[:, channel], synthetic[:, channel])
     figure.suptitle("black: median; band: 5-95 % quantiles of all n; thin: single series", fontsize=9)

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from timeloom.data.channels import channel_names
 from timeloom.encoders.inputs import check_series
 from timeloom.errors import InputError
 from timeloom.evaluation.cache import EncoderCache
@@ -235,7 +236,8 @@ def _check_real(real: RealData) -> RealData:
     shape = check_series(real.X_train, "X_train").shape[1:]
     X_train, X_test = _check_split("X_train", real.X_train, shape), _check_split("X_test", real.X_test, shape)
     y_train = _check_labels("y_train", real.y_train, len(X_train))
-    return RealData(X_train, y_train, X_test, _check_known("y_test", real.y_test, len(X_test), y_train))
+    y_test = _check_known("y_test", real.y_test, len(X_test), y_train)
+    return RealData(X_train, y_train, X_test, y_test, channel_names(real.channels, X_train.shape[1], "channels"))
 
 
 def _check_known(name: str, y: ArrayLike | None, n_cases: int, y_train: NDArray | None) -> NDArray | None:

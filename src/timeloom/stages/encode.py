@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from timeloom import encoders
 from timeloom.data import Dataset, check_series
+from timeloom.data.channels import check_channels, count_channels
 from timeloom.data.missing import fill_missing
 from timeloom.encoders import AnyEncoder
 from timeloom.encoders.inputs import Level
@@ -59,7 +60,7 @@ def encode(tokenizer: Tokenizer, X: ArrayLike, kind: Kind = "pooled", *, progres
     (series, _), spec = check_series(X, None, "series", 1), tokenizer.spec
     if series.shape[1:] != (spec.n_channels, spec.length):
         raise InputError(
-            f"series have {series.shape[1]} channel(s) and length {series.shape[2]}; "
+            f"series have {count_channels(series.shape[1])} and length {series.shape[2]}; "
             f"this run's tokenizer takes {spec.n_channels} and {spec.length}"
         )
     read = {"tokens": lambda tokens: tokens, "codes": tokenizer.codes_of, "pooled": tokenizer.pool}[kind]
@@ -126,6 +127,8 @@ def run(
     """
     if out.suffix.lower() != ".npz":
         raise InputError(f"{out}: suffix {out.suffix or 'none'!r} cannot be written; allowed: .npz")
+    if isinstance(model, Tokenizer):
+        check_channels(data.channels, model.spec.channels, data.name, "the data of this run")
     arrays = {}
     for split in ("train", "test"):
         X, y = getattr(data, f"X_{split}"), getattr(data, f"y_{split}")

@@ -114,7 +114,7 @@ def run(
         assert data.X_test is not None
         tokens = None if models is None else _token_views(models, data, X, seed)
         report = evaluate_arrays(
-            RealData(data.X_train, data.y_train, data.X_test, data.y_test),
+            RealData(data.X_train, data.y_train, data.X_test, data.y_test, data.channels),
             X,
             y,
             tokens=tokens,
@@ -133,7 +133,9 @@ def write(report: Report, out: Path, *, page: bool = True, progress: Progress = 
     report.save(out / REPORT)
     shown = report.exhibits
     if shown is not None:
-        plot_samples(out / PICTURE, shown.X_test, shown.y_test, shown.X_synthetic, shown.y_synthetic)
+        plot_samples(
+            out / PICTURE, shown.X_test, shown.y_test, shown.X_synthetic, shown.y_synthetic, channels=shown.channels
+        )
     if page:
         progress("draw the page", 0, 1)
         report.to_html(out / PAGE)

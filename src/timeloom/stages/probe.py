@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from timeloom.data import Dataset, stratified_holdout
+from timeloom.data.channels import check_channels
 from timeloom.errors import InputError
 from timeloom.progress import Progress, silent
 from timeloom.stages import encode
@@ -68,6 +69,7 @@ def run(tokenizer: Tokenizer, data: Dataset, *, n_seeds: int = 3, progress: Prog
         raise InputError(f"{data.name}: has no test split with labels; a probe needs one")
     if len(np.unique(data.y_train)) < 2:
         raise InputError(f"{data.name}: all training series have one label; a probe needs at least 2 classes")
+    check_channels(data.channels, tokenizer.spec.channels, data.name, "the data of this run")
     if n_seeds < 1:
         raise InputError(f"seeds is {n_seeds}; allowed: at least 1")
     train, test = (encode.encode(tokenizer, X, "pooled", progress=progress) for X in (data.X_train, data.X_test))

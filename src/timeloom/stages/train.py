@@ -15,6 +15,7 @@ from typing import Any
 from timeloom import __version__
 from timeloom.checkpoint import CARD, fingerprint
 from timeloom.data import Dataset
+from timeloom.data.channels import count_channels
 from timeloom.data.spec import DataSpec
 from timeloom.errors import InputError
 from timeloom.files import check_folder, read_json, write_json
@@ -170,7 +171,7 @@ def facts(tokenizer: Tokenizer, prior: Prior | None, record: dict[str, Any]) -> 
     stages = record["stages"].items()
     return {
         "data": f"{spec.name}, {spec.n_train} training series, fingerprint {spec.fingerprint}",
-        "series": f"{spec.n_channels} channel(s), {spec.length} time points",
+        "series": _series_facts(spec),
         "samples": _samples_facts(spec),
         "classes": classes,
         "front end": tokenizer.front.describe(),
@@ -182,6 +183,11 @@ def facts(tokenizer: Tokenizer, prior: Prior | None, record: dict[str, Any]) -> 
         "seed": str(record["config"]["seed"]),
         "versions": ", ".join(f"{k} {v}" for k, v in {"timeloom": record["timeloom"], **record["versions"]}.items()),
     }
+
+
+def _series_facts(spec: DataSpec) -> str:
+    names = "" if spec.channels is None else f" ({', '.join(spec.channels)})"
+    return f"{count_channels(spec.n_channels)}{names}, {spec.length} time points"
 
 
 def _samples_facts(spec: DataSpec) -> str:

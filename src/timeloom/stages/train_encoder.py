@@ -16,6 +16,7 @@ from pydantic import Field, create_model, model_validator
 from timeloom import __version__
 from timeloom.config import Frozen, merge_all, parse_override
 from timeloom.data import Dataset
+from timeloom.data.channels import count_channels
 from timeloom.encoders import ENCODERS, FOLDER, AnyEncoder, load_encoder
 from timeloom.errors import InputError
 from timeloom.files import read_json, write_json
@@ -203,7 +204,7 @@ def facts(run: Path) -> dict[str, str]:
         versions = {"timeloom": record["timeloom"], **record["versions"]}
         return {
             "data": f"{data['name']}, {record['n_train']} training series, fingerprint {data['fingerprint']}",
-            "series": "{} channel(s), {} time points".format(*record["shape"]),
+            "series": "{}, {} time points".format(count_channels(record["shape"][0]), record["shape"][1]),
             "encoder": config["encoder"],
             "settings": settings,
             "training": f"{record['seconds']:.0f} s",

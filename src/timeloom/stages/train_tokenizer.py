@@ -142,6 +142,7 @@ def describe(data: Dataset) -> DataSpec:
         own_std=own_std,
         classes=data.classes,
         class_counts=counts,
+        channels=data.channels,
     )
 
 

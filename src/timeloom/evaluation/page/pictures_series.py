@@ -29,7 +29,8 @@ def samples(exhibits: Exhibits, key: str = "samples") -> Picture:
     rows: list[Row] = []
     for group, real, synthetic in groups:
         for channel in range(min(n_channels, MAX_CHANNELS)):
-            name = (group.removesuffix(": ") or "all series") + (f", channel {channel}" if n_channels > 1 else "")
+            title = exhibits.channel_title(channel)
+            name = (group.removesuffix(": ") or "all series") + (f", {title}" if title else "")
             panels = _sample_panels(name, real[:, channel], synthetic[:, channel], f"{key}-{len(rows)}")
             rows.append(Row(panels, name, f"{len(real)} real, {len(synthetic)} synthetic"))
     return Picture(
@@ -65,9 +66,10 @@ def near_copies(exhibits: Exhibits) -> Picture:
         synthetic, real = exhibits.X_synthetic[row], exhibits.X_train[nearest.row[row]]
         note = _distance_in_words(float(nearest.distance[row]), nearest.threshold)
         title = f"synthetic series {row}, training series {nearest.row[row]}"
-        panels.append(_copy_panel(real, synthetic, f"copies-{rank}", title, note))
+        channels = [exhibits.channel_title(channel) for channel in range(min(len(real), MAX_CHANNELS))]
+        panels.append(_copy_panel(real, synthetic, channels, f"copies-{rank}", title, note))
     n_copies = int((nearest.distance <= nearest.threshold).sum())
-    channels = exhibits.X_train.shape[1]
+    n_channels = exhibits.X_train.shape[1]
     return Picture(
         key="copies",
         title="The nearest copies",
@@ -79,7 +81,10 @@ def near_copies(exhibits: Exhibits) -> Picture:
             f"{n_copies} of {len(nearest.distance)} synthetic series lie within the threshold of "
             f"{nearest.threshold:.3g}: nearer than 95 in 100 training series have their nearest fellow. "
             "About 5 in 100 new real series do so by chance.",
-            *([f"Channels after the first {MAX_CHANNELS} of {channels} are not drawn."] * (channels > MAX_CHANNELS)),
+            *(
+                [f"Channels after the first {MAX_CHANNELS} of {n_channels} are not drawn."]
+                * (n_channels > MAX_CHANNELS)
+            ),
         ],
     )
 
@@ -136,13 +141,13 @@ def _left_out(exhibits: Exhibits) -> list[str]:
     return notes
 
 
-def _copy_panel(real: NDArray, synthetic: NDArray, prefix: str, title: str, note: str) -> Panel:
-    n_channels = min(len(real), MAX_CHANNELS)
+def _copy_panel(real: NDArray, synthetic: NDArray, channels: list[str], prefix: str, title: str, note: str) -> Panel:
+    n_channels = len(channels)
     stack = new_axes(HEIGHT if n_channels == 1 else 0.5 + 1.1 * n_channels, n_channels)
     for channel, axes in enumerate(stack):
         axes.plot(real[channel], color=REAL_COLOUR, linewidth=2.6, alpha=0.5)
         axes.plot(synthetic[channel], color=SYNTHETIC_COLOUR, linewidth=1.1, linestyle=(0, (4, 1.5)))
-        axis_labels(axes, "", "value" if n_channels == 1 else f"channel {channel}")
+        axis_labels(axes, "", channels[channel] or "value")
     stack[-1].set_xlabel("time step")
     apart = np.abs(real.astype(np.float64) - synthetic)
     gap = f"they are at most {np.nanmax(apart):.3g} apart" if np.isfinite(apart).any() else "they share no time step"

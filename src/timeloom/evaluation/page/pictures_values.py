@@ -37,7 +37,7 @@ def histograms(exhibits: Exhibits) -> Picture:
             continue
         low, high = np.quantile(both[np.isfinite(both)], [0.001, 0.999])
         edges = np.linspace(low, high, N_BINS + 1) if high > low else np.linspace(low - 0.5, low + 0.5, N_BINS + 1)
-        rows.append((_channel_name(exhibits, channel), *seen, edges))
+        rows.append((exhibits.channel_title(channel), *seen, edges))
     if not rows:
         return Picture("histograms", "Values", missing="One of the two sets holds no value at all.")
     panels: list[Panel] = []
@@ -141,7 +141,7 @@ def _band_picture(
         if log:
             _log_scale(axes)
         axis_labels(axes, x, y)
-        name = _channel_name(exhibits, channel)
+        name = exhibits.channel_title(channel)
         alt = f"{picture.title}{', ' + name if name else ''}: {_difference(real, synthetic, at, log=log)}"
         panels.append(svg_panel(axes, alt, f"{picture.key}-{channel}", name))
     if not panels:
@@ -193,10 +193,6 @@ def _filled(series: Values) -> Values:
     """Series (n, T) that hold a value, with straight lines where values are missing."""
     some = series[~np.isnan(series).all(axis=1)]
     return fill_missing(some[:, None])[0][:, 0]
-
-
-def _channel_name(exhibits: Exhibits, channel: int) -> str:
-    return f"channel {channel}" if exhibits.X_test.shape[1] > 1 else ""
 
 
 def _notes(exhibits: Exhibits) -> list[str]:
