@@ -124,7 +124,9 @@ def test_names_of_channels_go_all_the_way(timeloom, tmp_path: Path) -> None:
     write_series(tmp_path / "body.csv", X, y, channels=["pulse", "breath"])
     few = [part for stage in ("tokenizer", "prior") for part in ("--set", f"{stage}_training.steps=4")]
     run, new = tmp_path / "run", tmp_path / "new.csv"
-    assert timeloom("train", tmp_path / "body.csv", "--out", run, "--preset", "smoke", *few).code == 0
+    outcome = timeloom("train", tmp_path / "body.csv", "--out", run, "--preset", "smoke", "--resume", *few)
+    assert outcome.code == 0
+    assert f"{run}: no such run to resume; it begins anew" in outcome.err
     assert "2 channels (pulse, breath), 32 time points" in timeloom("info", run).out
     assert "8 series of 2 channels and 32 time points" in timeloom("sample", run, "--n", 8, "--out", new).out
     head = new.read_text().splitlines()[0].split(",")

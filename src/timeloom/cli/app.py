@@ -70,6 +70,12 @@ def interruptible(out: Path, *kept: str) -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
+def note_new_run(out: Path, resume: bool) -> None:
+    """Say it when there is nothing to go on from: the path may be mistyped."""
+    if resume and not out.exists():
+        print(f"{out}: no such run to resume; it begins anew", file=sys.stderr)
+
+
 def encoder_cache(kept: bool) -> EncoderCache:
     """Where trained encoders are kept, if at all."""
     from timeloom.evaluation.cache import EncoderCache, default_folder

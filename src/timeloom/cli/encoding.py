@@ -7,7 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
-from timeloom.cli.app import Data, Out, Overwrite, Resume, Seed, Window, app, interruptible, listed, load_data
+from timeloom.cli.app import (
+    Data,
+    Out,
+    Overwrite,
+    Resume,
+    Seed,
+    Window,
+    app,
+    interruptible,
+    listed,
+    load_data,
+    note_new_run,
+)
 
 
 @app.command("train-encoder")
@@ -33,6 +45,7 @@ def train_encoder(
     from timeloom.stages import train_encoder as stage
 
     config = stage.build(encoder, overrides or (), seed)
+    note_new_run(out, resume)
     with interruptible(out, stage.CHECKPOINT):
         record = stage.run(source, config, out, resume=resume, overwrite=overwrite, progress=RichProgress())
     print(f"{encoder:<10} {record['seconds']:7.1f} s")

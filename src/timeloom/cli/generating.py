@@ -22,6 +22,7 @@ from timeloom.cli.app import (
     app,
     interruptible,
     load_data,
+    note_new_run,
 )
 
 
@@ -147,6 +148,7 @@ def _train(
 
     config = run_config.build(preset, config_files or (), overrides or (), seed=seed)
     before = stage.read_record(out)["stages"] if resume and (out / stage.RECORD).exists() else {}
+    note_new_run(out, resume)
     with interruptible(out, "*-last.ckpt", "*/config.json"):
         record = stage.run(
             data, config, out, stages=stages, resume=resume, overwrite=overwrite, progress=RichProgress()
