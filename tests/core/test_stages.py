@@ -354,6 +354,14 @@ def test_lengths_of_training_end_at_two_thirds_of_the_steps() -> None:
     assert train_prior.all_lengths(train_prior.PriorTraining(steps=1)) == [1]
 
 
+def test_half_of_all_looks_may_pass_without_a_better_loss() -> None:
+    patience = [
+        train_prior.patience_of(train_prior.PriorTraining(**given))
+        for given in ({}, {"steps": 4500, "judge_every": 20}, {"steps": 1}, {"patience": 8})
+    ]
+    assert patience == [30, 112, 1, 8]
+
+
 @pytest.mark.parametrize("choose", [True, False])
 def test_a_small_set_holds_nothing_out_where_copies_decide_the_length(tmp_path: Path, choose: bool) -> None:
     config, data = smoke(*FAST[:1]), sines(12)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -44,7 +44,8 @@ class PriorTraining(OptimConfig):
         holdout_most: no more series than this are held out.
         judge_every: steps between two looks at the held-out loss.
         judge_repeats: mask draws in each look.
-        patience: looks without a better held-out loss after which training stops.
+        patience: looks without a better held-out loss after which training stops; `auto` is half of all looks, for the
+            loss lies flat until the learning rate has fallen.
         refit_below: data sets smaller than this hold nothing out and are trained on all their series, for at most two
             thirds of `steps`: samples get better for longer than a held-out loss does, until they are copies. Of
             `lengths` numbers of steps the longest is taken whose samples do not copy, as found while decoding is
@@ -64,7 +65,7 @@ class PriorTraining(OptimConfig):
     holdout_most: int = Field(default=200, ge=1)
     judge_every: int = Field(default=50, ge=1)
     judge_repeats: int = Field(default=4, ge=1)
-    patience: int = Field(default=8, ge=1)
+    patience: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     refit_below: int = Field(default=300, ge=0)
     lengths: int = Field(default=11, ge=1)
     warp: train_tokenizer.Warp = "auto"
@@ -229,8 +230,8 @@ def _train(
     if small and training.choose_decoding:
         return on_all("prior", all_lengths(training), {})
     part, unseen = train_tokenizer.hold_out(data, tokens, training.holdout, seed, training.holdout_most)
-    judging = Judging(unseen, training.judge_every, training.judge_repeats, training.patience)
     first = training.model_copy(update={"steps": half}) if small else training
+    judging = Judging(unseen, training.judge_every, training.judge_repeats, patience_of(first))
     found = fitted("prior", part, first, judging=judging)
     assert found.best_step is not None
     assert found.best_loss is not None
@@ -240,6 +241,13 @@ def _train(
     lengths = all_lengths(training)
     chosen = lengths if training.choose_decoding else [min(found.best_step, lengths[-1])]
     return on_all("prior-refit", chosen, record)
+
+
+def patience_of(training: PriorTraining) -> int:
+    """Looks without a better held-out loss after which training stops."""
+    if training.patience == "auto":
+        return max(training.steps // (2 * training.judge_every), 1)
+    return training.patience
 
 
 def all_lengths(training: PriorTraining) -> list[int]:
