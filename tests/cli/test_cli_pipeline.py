@@ -143,6 +143,7 @@ def test_names_of_channels_go_all_the_way(timeloom, tmp_path: Path) -> None:
         ("compare", tmp_path / "body.csv", new, tmp_path / "turned.csv", "--out", tmp_path / "no"),
         ("encode", run, tmp_path / "turned.csv", "--out", tmp_path / "no.npz"),
         ("probe", run, tmp_path / "turned.csv"),
+        ("codebook", run, tmp_path / "turned.csv", "--out", tmp_path / "no"),
     ):
         outcome = timeloom(*refused)
         assert outcome.code == 2, refused

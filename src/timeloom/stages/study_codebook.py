@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from timeloom.data import Dataset
+from timeloom.data.channels import check_channels
 from timeloom.errors import InputError
 from timeloom.evaluation.codebook_pictures import GridUse, class_use, code_maps, cooccurrences, histograms
 from timeloom.evaluation.measures.tokens import code_cosine, perplexity
@@ -45,6 +46,7 @@ def read(tokenizer: Tokenizer, data: Dataset, level: int = 0, *, progress: Progr
     layout = tokenizer.layout
     if not 0 <= level < layout.levels:
         raise InputError(f"level is {level}; this run's tokenizer has {layout.levels}; allowed: 0..{layout.levels - 1}")
+    check_channels(data.channels, tokenizer.spec.channels, data.name, "the data of this run")
     data = data.with_test_split()
     assert data.X_test is not None
     train, test = (encode.encode(tokenizer, X, "tokens", progress=progress) for X in (data.X_train, data.X_test))
