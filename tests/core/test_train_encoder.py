@@ -44,7 +44,7 @@ def test_the_record_names_data_settings_and_versions(run: Path) -> None:
     assert {"torch", "numpy", "python"} <= record["versions"].keys()
     known = train_encoder.facts(run)
     assert known["data"].startswith("sines, 40 training series")
-    assert known["series"] == "2 channel(s), 32 time points"
+    assert known["series"] == "2 channels, 32 time points"
 
 
 @pytest.mark.parametrize("kind", sorted(ENCODERS))
