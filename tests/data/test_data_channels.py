@@ -34,7 +34,10 @@ def test_names_that_only_count_are_none(names: object) -> None:
 @pytest.mark.parametrize("names", [[" a", "b "], [b"a", b"b"], np.array(["a", "b"])])
 def test_names_are_texts_without_blanks_around(names: object) -> None:
     assert channel_names(names, 2, "x") == ("a", "b")
-    assert channel_names(["c0", "c2"], 2, "x") == ("c0", "c2"), "the second is not the one that a count would give"
+
+
+def test_names_that_skip_a_number_are_names() -> None:
+    assert channel_names(["c0", "c2"], 2, "x") == ("c0", "c2")
 
 
 @pytest.mark.parametrize(
@@ -150,6 +153,10 @@ def test_a_test_split_with_the_channels_in_another_order_is_refused(tmp_path: Pa
     write_series(tmp_path / "Body_TEST.csv", X, channels=["b", "a"])
     with pytest.raises(InputError, match=r"Body_TEST.csv: channels are called b, a; allowed: a, b, in this order"):
         read(tmp_path / "Body_TRAIN.csv")
+    for split, names in (("TRAIN", ["a", "b"]), ("TEST", [1, 2])):
+        np.savez(tmp_path / f"Body_{split}.npz", X=X, channels=names)
+    with pytest.raises(InputError, match=r"Body_TEST.npz: names of channels are \(2,\) int64"):
+        read(tmp_path / "Body_TRAIN.npz")
 
 
 def test_remarks_use_the_name(tmp_path: Path) -> None:

@@ -26,10 +26,10 @@ def channel_names(names: object, n_channels: int, where: str) -> tuple[str, ...]
     found = tuple(name.strip() for name in given.astype(np.str_).tolist())
     if "" in found or len(set(found)) < n_channels:
         raise InputError(f"{where}: names of channels are {', '.join(found)}; allowed: one each, all different")
-    return None if counts(found) else found
+    return None if _counts(found) else found
 
 
-def counts(names: Sequence[str]) -> bool:
+def _counts(names: Sequence[str]) -> bool:
     """Whether names are only numbers: 0, 1, 2, ... or c0, c1, c2, ..., from 0 or from 1."""
     numbers = [int(match[1]) for name in names if (match := _NUMBER.fullmatch(name))]
     return any(numbers == list(range(first, first + len(names))) for first in (0, 1))

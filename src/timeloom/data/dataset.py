@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from timeloom.data.channels import channel_names
+from timeloom.data.channels import channel_names, check_channels
 from timeloom.data.splits import ordered_holdout, stratified_holdout
 from timeloom.errors import InputError
 
@@ -124,7 +124,7 @@ def build_dataset(
     test: tuple[Any, Any] | None,
     notes: Sequence[str],
     where: tuple[str, str],
-    channels: object = None,
+    channels: tuple[object, object] = (None, None),
 ) -> Dataset:
     """Checked data set of raw `(X, y)` splits.
 
@@ -134,11 +134,11 @@ def build_dataset(
         test: The same of the test split, or None.
         notes: What was decided on reading.
         where: What messages call the training and the test split.
-        channels: Names of the channels, or None.
+        channels: Names of the channels in the training and the test split, or None.
 
     Raises:
         InputError: If a split fails `check_series`, the test split does not fit the training split, or the names do
-            not fit the channels.
+            not fit the channels or each other.
     """
     X_train, y_train = check_series(*train, where=where[0])
     X_test, y_test = None, None
@@ -150,7 +150,8 @@ def build_dataset(
                 f" those of the training split have {X_train.shape[1:]}"
             )
         y_test = _fit_test_labels(y_train, y_test, test[1], where[1])
-    names = channel_names(channels, X_train.shape[1], where[0])
+    names, test_names = (channel_names(of, X_train.shape[1], at) for of, at in zip(channels, where, strict=True))
+    check_channels(test_names, names, where[1], where[0])
     return Dataset(name, X_train, y_train, X_test, y_test, tuple(notes), channels=names)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from timeloom.data.channels import channel_names, check_channels
+from timeloom.data.channels import channel_names
 from timeloom.data.dataset import Dataset, build_dataset, check_series
 from timeloom.data.raw import RawSeries
 from timeloom.data.readers_archive import read_arff, read_ts
@@ -37,7 +37,7 @@ def read(path: str | Path) -> Dataset:
     """
     path = Path(path)
     raw = _read_raw(path)
-    test, notes, where_test = raw.test, list(raw.notes), f"{path}, test split"
+    test, notes, where_test, test_channels = raw.test, list(raw.notes), f"{path}, test split", None
     match = _STEM.fullmatch(path.stem)
     if match and match[2].lower() == "test":
         notes.append(f"{path.name} is the test split of its data set: all its series were read for training")
@@ -47,11 +47,10 @@ def read(path: str | Path) -> Dataset:
             notes.append(f"no {match[1]}_TEST{path.suffix} beside the file: there is no test split")
         else:
             other = _read_raw(sibling)
-            check_channels(other.channels, raw.channels, str(sibling), str(path))
-            test, where_test = other.train, str(sibling)
+            test, where_test, test_channels = other.train, str(sibling), other.channels
             notes.append(f"test split read from {sibling.name}")
     name, where = match[1] if match else path.stem, (str(path), where_test)
-    return build_dataset(name, raw.train, test, notes, where, raw.channels)
+    return build_dataset(name, raw.train, test, notes, where, (raw.channels, test_channels))
 
 
 def read_series(path: str | Path) -> tuple[np.ndarray, np.ndarray | None, dict[str, Any]]:
@@ -131,7 +130,7 @@ def read_windows(path: str | Path, length: int) -> Dataset:
     values, _, names = read_long_file(path)
     X = cut_windows(values, length, str(path))
     note = f"{len(X)} windows of length {length}, one starting at every time point"
-    data = build_dataset(path.stem, (X, None), None, [note], (str(path), str(path)), names)
+    data = build_dataset(path.stem, (X, None), None, [note], (str(path), str(path)), (names, None))
     return dataclasses.replace(data, ordered=True)
 
 

@@ -204,7 +204,7 @@ def facts(run: Path) -> dict[str, str]:
         versions = {"timeloom": record["timeloom"], **record["versions"]}
         return {
             "data": f"{data['name']}, {record['n_train']} training series, fingerprint {data['fingerprint']}",
-            "series": "{}, {} time points".format(count_channels(record["shape"][0]), record["shape"][1]),
+            "series": f"{count_channels(record['shape'][0])}, {record['shape'][1]} time points",
             "encoder": config["encoder"],
             "settings": settings,
             "training": f"{record['seconds']:.0f} s",

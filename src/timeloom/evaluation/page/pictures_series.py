@@ -61,15 +61,14 @@ def _nearest_pairs(exhibits: Exhibits) -> NDArray:
 def near_copies(exhibits: Exhibits) -> Picture:
     """The synthetic series that lie nearest to a training series, each over its neighbour."""
     nearest = exhibits.neighbours
-    panels = []
+    n_channels, panels = exhibits.X_train.shape[1], []
+    channels = [exhibits.channel_title(channel) for channel in range(min(n_channels, MAX_CHANNELS))]
     for rank, row in enumerate(_nearest_pairs(exhibits)):
         synthetic, real = exhibits.X_synthetic[row], exhibits.X_train[nearest.row[row]]
         note = _distance_in_words(float(nearest.distance[row]), nearest.threshold)
         title = f"synthetic series {row}, training series {nearest.row[row]}"
-        channels = [exhibits.channel_title(channel) for channel in range(min(len(real), MAX_CHANNELS))]
         panels.append(_copy_panel(real, synthetic, channels, f"copies-{rank}", title, note))
     n_copies = int((nearest.distance <= nearest.threshold).sum())
-    n_channels = exhibits.X_train.shape[1]
     return Picture(
         key="copies",
         title="The nearest copies",
