@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.svm import SVC
 
 from timeloom.errors import InputError
 from timeloom.evaluation.tasks import classification
-from timeloom.evaluation.tasks.classification import CLASSIFIERS, ClassScore, classify
+from timeloom.evaluation.tasks.classification import CLASSIFIERS, ClassScore, KernelMachine, classify
 
 
 def blobs(n: int, gap: float, seed: int = 0, classes: int = 2) -> tuple[np.ndarray, np.ndarray]:
@@ -46,6 +48,29 @@ def test_a_ring_around_a_cloud_needs_the_kernel() -> None:
     found = {name: classify(*ring(0), *ring(1), classifier=name).accuracy for name in CLASSIFIERS}
     assert found["svm"] > 0.97
     assert found["logistic"] < 0.7
+
+
+def test_the_machine_is_scikit_learns() -> None:
+    """The same C and the same labels as a grid search of `SVC`, which sees each case's features themselves."""
+    (X, y), (X_test, _) = blobs(200, 1.5, classes=3), blobs(100, 1.5, seed=1, classes=3)
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    values = [*(10.0**power for power in range(-4, 5)), np.inf]
+    search = GridSearchCV(SVC(gamma="scale"), {"C": values}, cv=folds).fit(X, y)
+    machine, c = classification.svm(X, y, 0)
+    assert c == search.best_params_["C"]
+    assert machine.width == pytest.approx(search.best_estimator_._gamma)
+    assert machine.predict(X_test).tolist() == search.predict(X_test).tolist()
+    # where the features lie does not matter to distances, nor to how exactly they are known
+    moved = KernelMachine(X + 1e7, y)
+    np.testing.assert_allclose(moved.squares, machine.squares, atol=1e-6)
+
+
+def test_many_cases_are_labelled_as_few_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine, _ = classification.svm(*blobs(60, 2), 0)
+    X, _ = blobs(25, 2, seed=1)
+    whole = machine.predict(X).tolist()
+    monkeypatch.setattr(classification, "PREDICTED_AT_ONCE", 10)
+    assert machine.predict(X).tolist() == whole
 
 
 def test_small_training_sets_take_the_hard_margin() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ POWERS = tuple(10.0**power for power in range(-4, 5))
 # below this many training cases, or this many a class, nothing is cross-validated (Yue et al. 2022, as coded)
 LEAST_CASES, LEAST_A_CLASS = 50, 5
 MOST_CASES = 10_000
+PREDICTED_AT_ONCE = 1000
 # without a penalty there is no solution where equal features have different classes (the authors' code stops, too)
 MOST_ITERATIONS = 10_000_000
 
@@ -35,26 +36,79 @@ class ClassScore(NamedTuple):
     c: float
 
 
+class KernelMachine:
+    """Support vector machine with RBF kernel of width 1 / (D * variance of all values), as `SVC(gamma="scale")`.
+
+    The distances between the training cases are computed once, as one product of matrices, for all folds and penalties.
+
+    Attributes:
+        X: features of the training cases (N, D).
+        y: their labels (N,).
+        squares: squared distances (N, N).
+    """
+
+    def __init__(self, X: NDArray[np.float64], y: NDArray) -> None:
+        self.X, self.y = X, y
+        self.squares = self._squares(X)
+
+    def fit(self, c: float) -> None:
+        """Learn all cases with this inverse strength of the penalty."""
+        self.width = self._width(self.X)
+        self.model = _svc(np.exp(-self.width * self.squares), self.y, c)
+
+    def predict(self, X: NDArray[np.float64]) -> NDArray:
+        """Labels (M,) of features (M, D)."""
+        parts = (X[at : at + PREDICTED_AT_ONCE] for at in range(0, len(X), PREDICTED_AT_ONCE))
+        return np.concatenate([self.model.predict(np.exp(-self.width * self._squares(part))) for part in parts])
+
+    def best_c(self, values: Sequence[float], folds: Iterable[tuple[NDArray, NDArray]]) -> float:
+        """The value with the highest mean accuracy over folds (rows to learn, rows to judge); the first of equals."""
+        found = []
+        for learned, judged in folds:
+            width = self._width(self.X[learned])
+            kernel, other = (np.exp(-width * self.squares[np.ix_(rows, learned)]) for rows in (learned, judged))
+            found.append([_svc(kernel, self.y[learned], c).score(other, self.y[judged]) for c in values])
+        return values[int(np.mean(found, axis=0).argmax())]
+
+    def _squares(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Squared distances (M, N) from cases to the training cases; of differences from their mean, which keeps what
+        is small beside it.
+        """
+        from sklearn.metrics.pairwise import euclidean_distances
+
+        mean = self.X.mean(axis=0)
+        return np.asarray(euclidean_distances(X - mean, self.X - mean, squared=True))
+
+    def _width(self, X: NDArray[np.float64]) -> float:
+        variance = float(X.var())
+        return 1 / (X.shape[1] * variance) if variance > 0 else 1.0
+
+
+def _svc(kernel: NDArray[np.float64], y: NDArray, c: float) -> Any:
+    from sklearn.svm import SVC
+
+    return _quietly(SVC(C=c, kernel="precomputed", max_iter=MOST_ITERATIONS).fit, kernel, y)
+
+
 def svm(X: NDArray[np.float64], y: NDArray, seed: int) -> tuple[Any, float]:
     """Support vector machine with RBF kernel on the features as they are, as TS2Vec is judged.
 
     C is chosen by 5-fold cross-validation among 1e-4, 1e-3, ..., 1e4 and infinity; it is infinity where there are fewer
     than 50 training cases or 5 a class, or a single class that has more than one. Of more than 10 000 cases, so many
-    are drawn, class by class. The kernel's width is 1 / (D * variance). Yue et al. 2022, appendix C.2 and the authors'
-    code.
+    are drawn, class by class. Yue et al. 2022, appendix C.2 and the authors' code.
     """
     from sklearn.model_selection import train_test_split
-    from sklearn.svm import SVC
 
-    how: dict[str, Any] = {"gamma": "scale", "max_iter": MOST_ITERATIONS}
     counts = np.unique(y, return_counts=True)[1]
-    # without the fold that holds a class's only case there may be one class left
-    if len(y) < LEAST_CASES or len(y) // len(counts) < LEAST_A_CLASS or (counts > 1).sum() < 2:
-        return _quietly(SVC(C=np.inf, **how).fit, X, y), float("inf")
     if len(y) > MOST_CASES:
         by_class = y if counts.min() > 1 else None
         X, _, y, _ = train_test_split(X, y, train_size=MOST_CASES, random_state=seed, stratify=by_class)
-    return _searched(SVC(**how), "C", (*POWERS, np.inf), X, y, N_FOLDS, seed)
+    machine = KernelMachine(X, y)
+    # without the fold that holds a class's only case there may be one class left
+    few = len(y) < LEAST_CASES or len(y) // len(counts) < LEAST_A_CLASS or (counts > 1).sum() < 2
+    c = float("inf") if few else machine.best_c((*POWERS, float("inf")), _folds(N_FOLDS, X, y, seed))
+    machine.fit(c)
+    return machine, c
 
 
 def logistic(X: NDArray[np.float64], y: NDArray, seed: int) -> tuple[Any, float]:
@@ -63,6 +117,7 @@ def logistic(X: NDArray[np.float64], y: NDArray, seed: int) -> tuple[Any, float]
     There are 5 folds, or as many as the smallest class has cases; C is 1 where that is a single one.
     """
     from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
@@ -70,7 +125,9 @@ def logistic(X: NDArray[np.float64], y: NDArray, seed: int) -> tuple[Any, float]
     n_folds = min(N_FOLDS, int(np.unique(y, return_counts=True)[1].min()))
     if n_folds < 2:
         return _quietly(model.fit, X, y), 1.0
-    return _searched(model, "logisticregression__C", POWERS, X, y, n_folds, seed)
+    grid = {"logisticregression__C": list(POWERS)}
+    search = _quietly(GridSearchCV(model, grid, cv=_folds(n_folds, X, y, seed)).fit, X, y)
+    return search.best_estimator_, float(search.best_params_["logisticregression__C"])
 
 
 CLASSIFIERS: dict[str, Callable[[NDArray[np.float64], NDArray, int], tuple[Any, float]]] = {
@@ -116,14 +173,11 @@ def classify(
     )
 
 
-def _searched(
-    model: Any, name: str, values: tuple[float, ...], X: NDArray, y: NDArray, n_folds: int, seed: int
-) -> tuple[Any, float]:
-    from sklearn.model_selection import GridSearchCV, StratifiedKFold
+def _folds(n_folds: int, X: NDArray, y: NDArray, seed: int) -> list[tuple[NDArray, NDArray]]:
+    from sklearn.model_selection import StratifiedKFold
 
-    folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
-    search = _quietly(GridSearchCV(model, {name: list(values)}, cv=folds).fit, X, y)
-    return search.best_estimator_, float(search.best_params_[name])
+    splitter = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
+    return _quietly(lambda X, y: list(splitter.split(X, y)), X, y)
 
 
 def _quietly(fit: Callable[..., Any], X: NDArray, y: NDArray) -> Any:
