@@ -33,10 +33,24 @@ VARIANTS = {
     "probes": [path.stem for path in sorted(CONFIGS.glob("*.yaml"))],
     "samples": ["none", "barlow_gauss", "vibcreg_gauss", "vibcreg_slice"],
 }
-# names of the published study
-THEIRS = {"none": "regular"}
 PROBE, SAMPLES = "probe.json", "result.json"
-Key = tuple[str, str]
+# of each measure: the file, the place in it, a factor, and digits to print
+MEASURES: dict[str, tuple[Any, ...]] = {
+    "SVM accuracy, %": (PROBE, "probe", "svm", "mean", 100, 1),
+    "k-NN accuracy, %": (PROBE, "probe", "knn", "mean", 100, 1),
+    "logistic accuracy, %": (PROBE, "probe", "logistic", "mean", 100, 1),
+    "FID": (SAMPLES, "metrics", "fid_fcn", "value", 1, 3),
+    "reconstruction FID": (SAMPLES, "metrics", "recon_fid_fcn", "value", 1, 3),
+    "CAS, %": (SAMPLES, "metrics", "cas", "value", 100, 1),
+}
+THEIR_NAMES = {"regular": "none"}
+THEIR_COLUMNS = {
+    "SVM accuracy, %": ("svm_accuracy", 100),
+    "k-NN accuracy, %": ("knn_accuracy", 100),
+    "FID": ("FID", 1),
+    "CAS, %": ("cas", 100),
+}
+Figures = dict[tuple[str, str], list[float]]  # by set and variant: a figure a seed
 
 
 def probes(args: argparse.Namespace) -> None:
@@ -105,46 +119,63 @@ def _stepper(data: datasets.Dataset, variant: str, args: argparse.Namespace) -> 
 
 
 def table(args: argparse.Namespace) -> None:
-    """What is finished, as Markdown: mean and deviation over the seeds, beside the published figures."""
-    found: dict[Key, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for path in sorted(args.work.glob(f"*/*/seed*/{PROBE}")):
-        row = found[path.parts[-4], path.parts[-3]]
-        for kind, of in read_json(path)["probe"].items():
-            row[kind].append(100 * of["mean"])
-    for path in sorted(args.work.glob(f"*/*/seed*/{SAMPLES}")):
-        row, metrics = found[path.parts[-4], path.parts[-3]], read_json(path)["metrics"]
-        row["FID"].append(metrics["fid_fcn"]["value"])
-        row["reconstruction FID"].append(metrics["recon_fid_fcn"]["value"])
-        row["CAS"].append(100 * metrics["cas"]["value"])
+    """What is finished, as a Markdown table a measure: variants down, sets across, published figures in brackets.
+
+    A cell is the mean over the seeds and their deviation. The last column is the mean over the sets on which every
+    variant of the table is finished.
+    """
+    found: dict[str, Figures] = {measure: defaultdict(list) for measure in MEASURES}
+    for path in sorted(args.work.glob("*/*/seed*/*.json")):
+        name, variant, _, file = path.parts[-4:]
+        for measure, (source, *keys, factor, _digits) in MEASURES.items():
+            if source == file:
+                found[measure][name, variant].append(factor * _read(path, keys))
     theirs = _published(args.published)
-    columns = ("svm", "knn", "logistic", "FID", "reconstruction FID", "CAS")
-    print("| set | variant | seeds | " + " | ".join(columns) + " | published svm, knn, FID, CAS |")
-    print("|" + "---|" * (len(columns) + 4))
-    for (name, variant), row in sorted(found.items()):
-        cells = [_spread(row[column], 3 if "FID" in column else 1) for column in columns]
-        print(f"| {name} | {variant} | {len(row['svm'])} | {' | '.join(cells)} | {theirs.get((name, variant), '')} |")
+    for measure, figures in found.items():
+        if figures:
+            _pivot(measure, figures, theirs.get(measure, {}), int(MEASURES[measure][-1]))
 
 
-def _published(path: Path | None) -> dict[Key, str]:
+def _pivot(measure: str, figures: Figures, theirs: Figures, digits: int) -> None:
+    names, variants = (sorted({key[of] for key in figures}) for of in (0, 1))
+    whole = [name for name in names if all((name, variant) in figures for variant in variants)]
+    seeds = sorted({len(values) for values in figures.values()})
+    print(f"\n{measure}; seeds a cell: {', '.join(map(str, seeds))}\n")
+    print(f"| variant | {' | '.join(names)} | mean of {len(whole)} |")
+    print("|" + "---|" * (len(names) + 2))
+    for variant in variants:
+        cells = [_cell(figures.get((name, variant), []), theirs.get((name, variant), []), digits) for name in names]
+        means = [
+            [statistics.mean(of[name, variant]) for name in whole if (name, variant) in of] for of in (figures, theirs)
+        ]
+        mean = [[statistics.mean(of)] if of and len(of) == len(whole) else [] for of in means]
+        print(f"| {variant} | {' | '.join(cells)} | {_cell(mean[0], mean[1], digits)} |")
+
+
+def _read(path: Path, keys: list[str]) -> float:
+    value: Any = read_json(path)
+    for key in keys:
+        value = value[key]
+    return float(value)
+
+
+def _published(path: Path | None) -> dict[str, Figures]:
     if path is None:
         return {}
-    ours = {theirs: name for name, theirs in THEIRS.items()}
+    found: dict[str, Figures] = {measure: {} for measure in THEIR_COLUMNS}
     with path.open() as lines:
-        rows = list(csv.DictReader(lines))
-    return {
-        (row["dataset"], ours.get(row["variant"], row["variant"].replace("barlowtwins", "barlow"))): (
-            f"{100 * float(row['svm_accuracy']):.1f}, {100 * float(row['knn_accuracy']):.1f}, "
-            f"{float(row['FID']):.2f}, {100 * float(row['cas']):.1f}"
-        )
-        for row in rows
-    }
+        for row in csv.DictReader(lines):
+            variant = THEIR_NAMES.get(row["variant"], row["variant"].replace("barlowtwins", "barlow"))
+            for measure, (column, factor) in THEIR_COLUMNS.items():
+                found[measure][row["dataset"], variant] = [factor * float(row[column])]
+    return found
 
 
-def _spread(values: list[float], digits: int) -> str:
+def _cell(values: list[float], published: list[float], digits: int) -> str:
     if not values:
         return ""
     spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.{digits}f}{spread}"
+    return f"{statistics.mean(values):.{digits}f}{spread}" + (f" ({published[0]:.{digits}f})" if published else "")
 
 
 def main() -> None:
