@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -313,6 +314,11 @@ def test_long_training_is_interrupted_and_resumed(timeloom, wave_file: Path, tmp
 def test_help_needs_nothing_heavy() -> None:
     code = "import sys; from timeloom import cli; assert not {'torch', 'numpy', 'lightning'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_version_is_the_installed_one(timeloom) -> None:
+    outcome = timeloom("--version")
+    assert (outcome.code, outcome.out.strip()) == (0, f"timeloom {version('timeloom')}")
 
 
 @pytest.mark.parametrize(

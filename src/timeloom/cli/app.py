@@ -10,18 +10,35 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from timeloom import __version__
+
 if TYPE_CHECKING:
     from timeloom.data import Dataset
     from timeloom.evaluation import EncoderCache
 
 # everything heavy is imported inside the commands: --help answers at once
 app = typer.Typer(
-    help="Learn a data set of time series and make new ones like it.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"timeloom {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Learn a data set of time series and make new ones like it."""
+
 
 Data = Annotated[
     str, typer.Argument(help="name of a data set (see `timeloom datasets`) or a file: .npz .npy .csv .tsv .ts .arff")
