@@ -39,7 +39,8 @@ class ClassScore(NamedTuple):
 class KernelMachine:
     """Support vector machine with RBF kernel of width 1 / (D * variance of all values), as `SVC(gamma="scale")`.
 
-    The distances between the training cases are computed once, as one product of matrices, for all folds and penalties.
+    The distances between the training cases are computed once, as one product of matrices, for all folds and penalties
+    (10 000 cases take 3 GB of memory).
 
     Attributes:
         X: features of the training cases (N, D).
