@@ -122,3 +122,22 @@ class WatchedTokenizerTask(TokenizerTask):
         rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
         torch.save({k: v.clone() for k, v in model.state_dict().items()}, self.folder / f"rank-{rank}.pt")
         return terms
+
+
+class Drifting(LineTask):
+    """A model of one number that leaves its best value again: it walks from 0 upwards, the held-out optimum is 1."""
+
+    def build(self) -> nn.Module:
+        """A single weight of 0; a list of the values that were judged."""
+        object.__setattr__(self, "judged", [])
+        made = nn.Linear(1, 1, bias=False)
+        nn.init.zeros_(made.weight)
+        return made
+
+    def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Upwards without end in training, the distance from 1 in judging."""
+        assert isinstance(model, nn.Linear)
+        if model.training:
+            return {"error": -model.weight.sum() + 0 * batch["x"].sum()}
+        self.judged.append(model.weight.item())  # type: ignore[attr-defined]
+        return {"error": (model.weight.sum() - 1).square()}

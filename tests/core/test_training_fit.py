@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from core_helpers import LineTask, line_data
+from core_helpers import Drifting, LineTask, line_data
 from torch import Tensor, nn
 
 from timeloom.errors import InputError
@@ -165,25 +165,6 @@ def test_the_average_is_the_running_mean_of_the_weights(tmp_path: Path) -> None:
     assert not torch.allclose(averaged, last, atol=1e-4)
 
 
-class Drifting(LineTask):
-    """A model of one number that leaves its best value again: it walks from 0 upwards, the held-out optimum is 1."""
-
-    def build(self) -> nn.Module:
-        """A single weight of 0; a list of the values that were judged."""
-        object.__setattr__(self, "judged", [])
-        made = nn.Linear(1, 1, bias=False)
-        nn.init.zeros_(made.weight)
-        return made
-
-    def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """Upwards without end in training, the distance from 1 in judging."""
-        assert isinstance(model, nn.Linear)
-        if model.training:
-            return {"error": -model.weight.sum() + 0 * batch["x"].sum()}
-        self.judged.append(model.weight.item())  # type: ignore[attr-defined]
-        return {"error": (model.weight.sum() - 1).square()}
-
-
 DRIFT = {"steps": 40, "lr": 0.1, "warmup": 0, "weight_decay": 0}
 
 
@@ -228,30 +209,6 @@ def test_training_stops_when_looks_bring_no_gain(tmp_path: Path) -> None:
     again = train(tmp_path, task, optim=DRIFT, judging=judging, resume=True)
     assert same(again.state, kept.state)
     assert not task.judged  # type: ignore[attr-defined]
-
-
-class Jolted(Drifting):
-    """Upwards with a slope of 2, but 2000 in every third step; it notes where it stands."""
-
-    def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """A steep line, and now and then a cliff."""
-        assert isinstance(model, nn.Linear)
-        self.judged.append(model.weight.item())  # type: ignore[attr-defined]
-        slope = 2000 if len(self.judged) % 3 == 0 else 2  # type: ignore[attr-defined]
-        return {"error": -slope * model.weight.sum() + 0 * batch["x"].sum()}
-
-
-@pytest.mark.parametrize("clip", [1.0, 1e6])
-def test_steps_follow_the_schedule_where_gradients_are_clipped(tmp_path: Path, clip: float) -> None:
-    """Adam moves by the learning rate where all gradients are alike, and these are only once they are clipped."""
-    task, steps, warmup = Jolted(), 40, 8
-    end = train(tmp_path, task, optim={"steps": steps, "lr": 0.01, "warmup": warmup, "weight_decay": 0, "clip": clip})
-    walked = np.diff([*task.judged, end.state["weight"].item()])  # type: ignore[attr-defined]
-    at = np.arange(steps)
-    # linear warm-up to the peak, and half a cosine from 1 to a tenth
-    rate = np.minimum((at + 1) / warmup, 1) * (0.1 + 0.9 * (1 + np.cos(np.pi * at / steps)) / 2)
-    alike = np.allclose(walked, 0.01 * rate, rtol=1e-3)
-    assert alike == (clip == 1.0)
 
 
 class TwoTerms(Drifting):
