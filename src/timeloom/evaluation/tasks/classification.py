@@ -39,17 +39,21 @@ class ClassScore(NamedTuple):
 class KernelMachine:
     """Support vector machine with RBF kernel of width 1 / (D * variance of all values), as `SVC(gamma="scale")`.
 
+    The width is that of the cases which are learned, so each fold has another: no one kernel would serve a grid search.
     The distances between the training cases are computed once, as one product of matrices, for all folds and penalties
     (10 000 cases take 3 GB of memory).
 
     Attributes:
         X: features of the training cases (N, D).
         y: their labels (N,).
+        mean: of the features (D,).
+        centred: the features without it (N, D).
         squares: squared distances (N, N).
     """
 
     def __init__(self, X: NDArray[np.float64], y: NDArray) -> None:
-        self.X, self.y = X, y
+        self.X, self.y, self.mean = X, y, X.mean(axis=0)
+        self.centred = X - self.mean
         self.squares = self._squares(X)
 
     def fit(self, c: float) -> None:
@@ -77,8 +81,7 @@ class KernelMachine:
         """
         from sklearn.metrics.pairwise import euclidean_distances
 
-        mean = self.X.mean(axis=0)
-        return np.asarray(euclidean_distances(X - mean, self.X - mean, squared=True))
+        return np.asarray(euclidean_distances(X - self.mean, self.centred, squared=True))
 
     def _width(self, X: NDArray[np.float64]) -> float:
         variance = float(X.var())
