@@ -39,9 +39,13 @@ MEASURES: dict[str, tuple[Any, ...]] = {
     "SVM accuracy, %": (PROBE, "probe", "svm", "mean", 100, 1),
     "k-NN accuracy, %": (PROBE, "probe", "knn", "mean", 100, 1),
     "logistic accuracy, %": (PROBE, "probe", "logistic", "mean", 100, 1),
+    "held-out reconstruction error": (PROBE, "tokenizer", "held_out_loss", 1, 4),
     "FID": (SAMPLES, "metrics", "fid_fcn", "value", 1, 3),
     "reconstruction FID": (SAMPLES, "metrics", "recon_fid_fcn", "value", 1, 3),
     "CAS, %": (SAMPLES, "metrics", "cas", "value", 100, 1),
+    "ROCKET-FID": (SAMPLES, "metrics", "fid_rocket", "value", 1, 1),
+    "near copies, %": (SAMPLES, "metrics", "copy_share", "value", 100, 1),
+    "held-out negative log-likelihood of a token": (SAMPLES, "stages", "prior", "held_out_nll", 1, 2),
 }
 THEIR_NAMES = {"regular": "none"}
 THEIR_COLUMNS = {
@@ -128,8 +132,9 @@ def table(args: argparse.Namespace) -> None:
     for path in sorted(args.work.glob("*/*/seed*/*.json")):
         name, variant, _, file = path.parts[-4:]
         for measure, (source, *keys, factor, _digits) in MEASURES.items():
-            if source == file:
-                found[measure][name, variant].append(factor * _read(path, keys))
+            value = _read(path, keys) if source == file else None
+            if value is not None:  # small sets hold nothing out
+                found[measure][name, variant].append(factor * value)
     theirs = _published(args.published)
     for measure, figures in found.items():
         if figures:
@@ -152,11 +157,11 @@ def _pivot(measure: str, figures: Figures, theirs: Figures, digits: int) -> None
         print(f"| {variant} | {' | '.join(cells)} | {_cell(mean[0], mean[1], digits)} |")
 
 
-def _read(path: Path, keys: list[str]) -> float:
+def _read(path: Path, keys: list[str]) -> float | None:
     value: Any = read_json(path)
-    for key in keys:
+    for key in keys[:-1]:
         value = value[key]
-    return float(value)
+    return value.get(keys[-1])  # type: ignore[no-any-return]
 
 
 def _published(path: Path | None) -> dict[str, Figures]:
