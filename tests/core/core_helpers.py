@@ -54,8 +54,13 @@ def spec(channels: int = 1, length: int = 32, n_train: int = 40) -> DataSpec:
 
 
 def tokenizer_config(**sections: object) -> TokenizerConfig:
-    """A small tokenizer; sections replace the defaults below."""
-    small = {"hidden": 8, "blocks": 1, "quantizer": {"codebook_size": 8, "codebook_dim": 4}}
+    """A small tokenizer without a self-supervised loss; sections replace the defaults below."""
+    small = {
+        "hidden": 8,
+        "blocks": 1,
+        "quantizer": {"codebook_size": 8, "codebook_dim": 4},
+        "ssl": {"loss": "none"},
+    }
     return TokenizerConfig.parse({**small, **sections})
 
 

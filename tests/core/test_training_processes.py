@@ -24,7 +24,8 @@ def test_processes_share_one_codebook_fed_by_the_whole_batch(tmp_path: Path, dev
     data = sines()
     spec = train_tokenizer.describe(data)
     # codes are neither revived nor forgotten: the counts of a codebook then add up to the vectors of a step
-    config = smoke("tokenizer.quantizer.revive_below=0", "tokenizer.quantizer.codebook_size=4").tokenizer.resolve(spec)
+    settings = ("tokenizer.quantizer.revive_below=0", "tokenizer.quantizer.codebook_size=4", "tokenizer.ssl.loss=none")
+    config = smoke(*settings).tokenizer.resolve(spec)
     task = WatchedTokenizerTask(config, spec, folder=tmp_path)
     scaled = torch.from_numpy((data.X_train - data.X_train.mean()) / data.X_train.std())
     engine = TrainerConfig.parse({"accelerator": "cpu", "logger": "none", "devices": devices})

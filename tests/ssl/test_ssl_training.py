@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from core_helpers import fitted_tokenizer, sines, smoke, spec, tokenizer_config
+from core_helpers import sines, smoke, spec, tokenizer_config
 from torch import Tensor
 
 from timeloom.data import Dataset
@@ -78,7 +78,12 @@ def reaches(gradient: list[Tensor | None]) -> bool:
 
 
 def test_without_a_loss_the_section_changes_no_weight(tmp_path: Path) -> None:
-    short = ("tokenizer_training.steps=6", "tokenizer_training.judge_every=3", "tokenizer_training.texture_steps=0")
+    short = (
+        "tokenizer.ssl.loss=none",
+        "tokenizer_training.steps=6",
+        "tokenizer_training.judge_every=3",
+        "tokenizer_training.texture_steps=0",
+    )
     other = ("tokenizer.ssl.views=[warp, mask]", "tokenizer.ssl.width=8", "tokenizer.ssl.weight=9")
     run(smoke(*short), tmp_path / "plain")
     run(smoke(*short, *other), tmp_path / "other")
@@ -115,7 +120,7 @@ def test_a_tokenizer_with_a_loss_starts_from_the_same_weights() -> None:
 def test_the_terms_are_those_that_have_weights_and_reach_the_encoder(
     loss: str, options: dict[str, Any], sections: dict[str, Any]
 ) -> None:
-    task = training_task(**sections, ssl={"loss": loss, "width": 16, "views": "warp", **options})
+    task = training_task(**sections, ssl={"loss": loss, "width": 16, "views": "warp", "recon_view": 0.1, **options})
     model = built(task)
     terms = loss_terms(task, model, {"scaled": series()})
     assert terms.keys() == task.weights.keys() == task.config.term_weights().keys()
@@ -128,7 +133,7 @@ def test_the_terms_are_those_that_have_weights_and_reach_the_encoder(
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_gradient_reaches_the_encoder_through_the_quantized_series_too(loss: str) -> None:
-    task = training_task(ssl={"loss": loss, "width": 16})
+    task = training_task(ssl={"loss": loss, "width": 16, "recon_view": 0.1})
     model, x = built(task), series().requires_grad_()
     view = series(seed=2).requires_grad_()
     terms = forward(model, x, (view,)).terms
@@ -181,7 +186,7 @@ def test_the_view_is_not_quantized_and_moves_no_codebook() -> None:
 
 
 def test_the_views_reconstruction_error_counts_series_and_frames() -> None:
-    task = training_task(**TWO_BANDS, ssl={"loss": "barlow", "width": 16, "two_views": True})
+    task = training_task(**TWO_BANDS, ssl={"loss": "barlow", "width": 16, "two_views": True, "recon_view": 0.1})
     model, views = built(task), (series(seed=2), series(seed=3))
     total = 0.0
     with torch.no_grad():
@@ -194,7 +199,7 @@ def test_the_views_reconstruction_error_counts_series_and_frames() -> None:
 
 
 def test_incomplete_series_take_no_part_in_the_views_reconstruction() -> None:
-    task = training_task(ssl={"loss": "vicreg", "width": 16, "views": "gauss"})
+    task = training_task(ssl={"loss": "vicreg", "width": 16, "views": "gauss", "recon_view": 0.1})
     model, x = built(task), series()
     observed = torch.ones_like(x, dtype=torch.bool)
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -210,6 +215,19 @@ def test_incomplete_series_take_no_part_in_the_views_reconstruction() -> None:
     alone = model(x[:3], None, (view[:3],)).terms["recon_view"]
     torch.testing.assert_close(found["recon_view"], alone * 3 / 8)
     assert all(term.isfinite() for term in found.values())
+
+
+def test_without_weight_a_view_is_not_rebuilt_and_no_other_term_changes() -> None:
+    found, decoded = [], []
+    for weight in (0.0, 0.1):
+        task = training_task(ssl={"loss": "vibcreg", "width": 16, "recon_view": weight})
+        model = built(task)
+        model.grids[0].decoder.stem.register_forward_pre_hook(lambda _, given: decoded.append(len(given[0])))
+        found.append(loss_terms(task, model, {"scaled": series(8)}))
+    assert decoded == [8, 16]
+    assert found[1].keys() - found[0].keys() == {"recon_view"}
+    for name, term in found[0].items():
+        torch.testing.assert_close(term, found[1][name])
 
 
 def test_held_out_looks_see_the_reconstruction_alone() -> None:
@@ -244,17 +262,6 @@ def test_a_trained_tokenizer_is_saved_without_its_head_and_loads_again(tmp_path:
     assert not [name for name in made.state_dict() if "ssl" in name]
     x = torch.from_numpy(sines().X_train)
     assert made.decode(made.encode(x)).isfinite().all()
-
-
-def test_a_card_without_the_section_loads(tmp_path: Path) -> None:
-    model = fitted_tokenizer(tokenizer_config(), spec())
-    model.save_pretrained(tmp_path)
-    card = json.loads((tmp_path / "config.json").read_text())
-    del card["config"]["ssl"]
-    (tmp_path / "config.json").write_text(json.dumps(card))
-    made = Tokenizer.from_pretrained(tmp_path)
-    assert made.fingerprint == model.fingerprint
-    assert made.config.ssl.loss == "none"
 
 
 @pytest.mark.parametrize("loss", ["vibcreg", "byol"])
@@ -294,7 +301,12 @@ def test_a_batch_of_one_series_is_refused_before_any_work(tmp_path: Path) -> Non
     alone = "tokenizer_training.batch_size=1"
     with pytest.raises(InputError, match=r"tokenizer_training\.batch_size = 1: tokenizer\.ssl\.loss = barlow compares"):
         run(smoke("tokenizer.ssl.loss=barlow", alone), tmp_path)
-    run(smoke(alone, "tokenizer_training.steps=2"), tmp_path)
+    run(smoke("tokenizer.ssl.loss=none", alone, "tokenizer_training.steps=2"), tmp_path)
+
+
+def test_two_series_are_enough_to_compare(tmp_path: Path) -> None:
+    run(smoke("tokenizer_training.steps=3"), tmp_path, sines(2, length=8))
+    assert Tokenizer.from_pretrained(tmp_path / "tokenizer").config.ssl.loss == "vibcreg"
 
 
 def test_what_the_views_change_is_forgotten() -> None:

@@ -15,7 +15,7 @@ class SSLConfig(Frozen):
     """A self-supervised loss beside the reconstruction, as in NC-VQVAE: noise-invariant, more separable latents.
 
     Attributes:
-        loss: which one; `none` leaves training exactly as it is without this section.
+        loss: which one, or `none`. By `vibcreg` tokens are easier to foretell, so that samples are better.
         views: augmentations that make the view, in order; as text with commas between them.
         width: of the projections. Published ones are 4096 and more; 256 is enough for a network of a laptop's size.
         two_views: compare two views with each other, both unquantized, instead of the quantized series with a view.
@@ -23,16 +23,17 @@ class SSLConfig(Frozen):
         weight: of the whole loss. 1 is the published balance between its terms, scaled (see `Loss.strength`) so that
             its gradient on the encoder is a fifth to two thirds of the reconstruction's (ECG200, steps 50 and 300):
             the weighted loss starts at 0.2 to 0.8 and falls to 0.02 to 0.3, as the reconstruction terms do.
-        recon_view: weight of the view's own reconstruction, which is not quantized.
+        recon_view: weight of the view's own reconstruction, which is not quantized (NC-VQVAE); 0 does without it, in
+            three quarters of the time, and leaves tokens that are easier to foretell.
     """
 
-    loss: Literal["none", "barlow", "vicreg", "vibcreg", "byol"] = "none"
-    views: tuple[str, ...] = Field(default=("gauss",), min_length=1)
+    loss: Literal["none", "barlow", "vicreg", "vibcreg", "byol"] = "vibcreg"
+    views: tuple[str, ...] = Field(default=("slice",), min_length=1)
     width: int = Field(default=256, ge=2)
     two_views: bool = False
     each_level: bool = False
     weight: float = Field(default=1.0, ge=0)
-    recon_view: float = Field(default=0.1, ge=0)
+    recon_view: float = Field(default=0.0, ge=0)
 
     @field_validator("views", mode="before")
     @classmethod
@@ -66,11 +67,12 @@ class SSLConfig(Frozen):
 
     def term_weights(self) -> dict[str, float]:
         """The weight of every term that this section adds, by name."""
-        if self.loss == "none":
+        if not self.n_views:
             return {}
         of = LOSSES[self.loss]
         factor = self.weight * of.strength / (self.width if of.per_feature else 1)
-        return {"recon_view": self.recon_view} | {f"ssl_{name}": factor * w for name, w in of.weights.items()}
+        rebuilt = {"recon_view": self.recon_view} if self.recon_view else {}
+        return rebuilt | {f"ssl_{name}": factor * w for name, w in of.weights.items()}
 
     def head(self, features: int) -> Head:
         """A fresh head for pooled latents of so many features."""

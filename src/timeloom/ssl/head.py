@@ -60,7 +60,7 @@ class PredictionHead(Head):
     """BYOL: projector, predictor, and a target projector that follows the first and receives no gradient.
 
     The target shares the tokenizer's encoder: only the projector has a slow copy. Published memories grow from 0.996
-    to 1 over 10^5 and more steps; a tokenizer is trained for about 1500, so the memory stays at 0.99 (a hundred steps).
+    to 1 over 10^5 and more steps; a tokenizer is trained for about 1000, so the memory stays at 0.99 (a hundred steps).
     """
 
     def __init__(self, features: int, width: int) -> None:

@@ -56,7 +56,7 @@ class TokenizerTraining(OptimConfig):
         marginals: map each channel's values so that they are distributed as in the training series.
     """
 
-    steps: int = Field(default=1500, ge=1)
+    steps: int = Field(default=1000, ge=1)
     lr: float = Field(default=2e-3, gt=0)
     optimizer: Literal["adamw", "muon"] = "muon"
     matrix_lr: float = Field(default=1.2e-2, gt=0)
@@ -242,7 +242,7 @@ def check_batch(config: TokenizerConfig, training: TokenizerTraining, trainer: T
     if config.ssl.n_views and training.batch_size < 2 * processes:
         raise InputError(
             f"tokenizer_training.batch_size = {training.batch_size}: tokenizer.ssl.loss = {config.ssl.loss} compares "
-            f"the series of a batch; allowed: at least 2 for each of the {processes} process(es)"
+            f"the series of a batch; allowed: at least 2 for each of the {processes} process(es), or loss = none"
         )
 
 

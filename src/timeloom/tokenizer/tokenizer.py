@@ -143,15 +143,17 @@ class Tokenizer(nn.Module):
             scaled: (B, C, T) without NaN: missing values are filled in beforehand.
             observed: (B, C, T) boolean, False where a value was missing: it takes no part in the losses.
             views: as many augmented versions (B, C, T) of `scaled` as `config.ssl.n_views`, for a tokenizer in training
-                that has an SSL head; they add its terms and `recon_view`, the mean squared error of their own
-                reconstructions plus that of their frames. They are not quantized, so they move no codebook.
+                that has an SSL head; they add its terms and, where it has weight, `recon_view`, the mean squared error
+                of their own reconstructions plus that of their frames. They are not quantized, so they move no
+                codebook.
         """
         n = len(scaled)
         frames = self.front(torch.cat([scaled, *views]))  # one pass for all: views take half as long again, not twice
         latents = self._latents(frames)
         z, seen = [of[:n] for of in latents], [of[n:] for of in latents]
         quantized = [grid.quantizer(of) for grid, of in zip(self.grids, z, strict=True)]
-        read = [torch.cat([q.z_q, of]) for q, of in zip(quantized, seen, strict=True)]
+        rebuilt = bool(views) and self.config.ssl.recon_view > 0
+        read = [torch.cat([q.z_q, of]) if rebuilt else q.z_q for q, of in zip(quantized, seen, strict=True)]
         hidden = [grid.decoder.features(of) for grid, of in zip(self.grids, read, strict=True)]
         decoded = [grid.decoder.head(of) for grid, of in zip(self.grids, hidden, strict=True)]
         series = self.front.inverse(decoded)
@@ -166,12 +168,14 @@ class Tokenizer(nn.Module):
         error = (terms["recon_time"] + terms["recon_stft"]).detach()
         terms["texture"] = error * self._texture_nll([of[:n] for of in hidden], target - recon, observed)
         if views:
+            terms |= self._ssl_terms(z, quantized, seen)
+        if rebuilt:
             error = _errors(series[n:], torch.cat(views))
             error = error + _errors(*(torch.cat([band[n:] for band in of], dim=1) for of in (decoded, frames)))
             if observed is not None:
                 # a view mixes what was observed with what was filled in: only complete series have a part in it
                 error = error * observed.flatten(1).all(dim=1).repeat(len(views))
-            terms |= {"recon_view": error.mean()} | self._ssl_terms(z, quantized, seen)
+            terms["recon_view"] = error.mean()
         tokens = torch.cat([q.tokens for q in quantized], dim=1)
         return TokenizerOutput(recon, tokens, terms)
 
