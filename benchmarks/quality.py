@@ -117,7 +117,7 @@ def figures(args: argparse.Namespace, results: list[dict[str, Any]]) -> dict[str
 
 def table(work: Path, published: Path | None) -> str:
     """Everything that is finished below `work` as a Markdown table, beside published figures (columns `dataset`,
-    `fid_TimeVQVAE`, `cas_percent_TimeVQVAE`).
+    `fid_TimeVQVAE`, `cas_percent_TimeVQVAE`) if there are any, and then how many sets reach what is wanted.
     """
     by_set: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(work.rglob(RESULT)):
@@ -155,7 +155,26 @@ def table(work: Path, published: Path | None) -> str:
             ", ".join(f"{r['training_seconds']:.0f}" for r in results),
         ]
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_reached({name: summary(of) for name, of in by_set.items()}, theirs)])
+
+
+def _reached(rows: dict[str, dict[str, Any]], theirs: dict[str, dict[str, str]]) -> list[str]:
+    """One line for each figure that a table of these sets, those of them that are published, is read for."""
+    rows = {name: row for name, row in rows.items() if name in theirs}
+    if not rows:
+        return []
+    ratios = [row["fid_fcn"]["value"] / float(theirs[name]["fid_TimeVQVAE"]) for name, row in rows.items()]
+    cas = {name: (100 * row["cas"]["value"], 100 * row["cas"]["floor"]) for name, row in rows.items()}
+    fresh = [row["copy_share"]["value"] <= row["copy_share"]["floor"] for row in rows.values()]
+    at_or_above = [made >= float(theirs[name]["cas_percent_TimeVQVAE"]) for name, (made, _) in cas.items()]
+    return [
+        "",
+        f"of {len(rows)} published sets, FID below: {sum(ratio < 1 for ratio in ratios)}",
+        f"median ratio of the FIDs: {statistics.median(ratios):.2f}",
+        f"CAS at or above: {sum(at_or_above)}",
+        f"CAS within two points of train on real: {sum(made >= real - 2 for made, real in cas.values())}",
+        f"no more near copies than real: {sum(fresh)}",
+    ]
 
 
 def _spread(row: dict[str, Any], digits: int, factor: float = 1) -> str:
