@@ -70,6 +70,7 @@ def test_no_loss_adds_no_weight_and_a_loss_adds_its_own() -> None:
     plain = tokenizer_config().term_weights()
     assert SSLConfig(loss="none").term_weights() == {}
     assert SSLConfig(loss="byol").term_weights().keys() == {"ssl_prediction"}
+    assert SSLConfig().term_weights().keys() == {"ssl_invariance", "ssl_variance", "ssl_correlation"}
     assert plain.keys() == {"recon_time", "recon_stft", "texture", "commitment"}
     with_loss = tokenizer_config(ssl={"loss": "vicreg"}).term_weights()
     assert with_loss == plain | SSLConfig(loss="vicreg").term_weights()

@@ -305,8 +305,11 @@ def test_a_batch_of_one_series_is_refused_before_any_work(tmp_path: Path) -> Non
 
 
 def test_two_series_are_enough_to_compare(tmp_path: Path) -> None:
-    run(smoke("tokenizer_training.steps=3"), tmp_path, sines(2, length=8))
-    assert Tokenizer.from_pretrained(tmp_path / "tokenizer").config.ssl.loss == "vibcreg"
+    for loss in ("vibcreg", "none"):
+        run(smoke("tokenizer_training.steps=3", f"tokenizer.ssl.loss={loss}"), tmp_path / loss, sines(2, length=8))
+    assert weights(tmp_path / "vibcreg") != weights(tmp_path / "none")
+    made = Tokenizer.from_pretrained(tmp_path / "vibcreg" / "tokenizer")
+    assert all(tensor.isfinite().all() for tensor in made.state_dict().values())
 
 
 def test_what_the_views_change_is_forgotten() -> None:

@@ -24,7 +24,7 @@ class SSLConfig(Frozen):
             its gradient on the encoder is a fifth to two thirds of the reconstruction's (ECG200, steps 50 and 300):
             the weighted loss starts at 0.2 to 0.8 and falls to 0.02 to 0.3, as the reconstruction terms do.
         recon_view: weight of the view's own reconstruction, which is not quantized (NC-VQVAE); 0 does without it, in
-            three quarters of the time, and leaves tokens that are easier to foretell.
+            four fifths of the time, and leaves tokens that are easier to foretell.
     """
 
     loss: Literal["none", "barlow", "vicreg", "vibcreg", "byol"] = "vibcreg"
@@ -67,7 +67,7 @@ class SSLConfig(Frozen):
 
     def term_weights(self) -> dict[str, float]:
         """The weight of every term that this section adds, by name."""
-        if not self.n_views:
+        if self.loss == "none":
             return {}
         of = LOSSES[self.loss]
         factor = self.weight * of.strength / (self.width if of.per_feature else 1)

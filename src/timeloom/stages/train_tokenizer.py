@@ -242,7 +242,7 @@ def check_batch(config: TokenizerConfig, training: TokenizerTraining, trainer: T
     if config.ssl.n_views and training.batch_size < 2 * processes:
         raise InputError(
             f"tokenizer_training.batch_size = {training.batch_size}: tokenizer.ssl.loss = {config.ssl.loss} compares "
-            f"the series of a batch; allowed: at least 2 for each of the {processes} process(es), or loss = none"
+            f"the series of a batch; allowed: at least 2 for each of the {processes} process(es), or loss none"
         )
 
 
