@@ -4,6 +4,7 @@
     python benchmarks/ncvqvae.py samples --data ECG5000.npz --seeds 0 1 --work runs/ncvqvae
     python benchmarks/ncvqvae.py cost --data ECG5000.npz
     python benchmarks/ncvqvae.py table --work runs/ncvqvae --published ucr_ncvqvae_runs.csv
+    python benchmarks/ncvqvae.py table --figures benchmarks/figures/ncvqvae.csv
 
 A variant is a file of `configs/ncvqvae`. `probes` trains tokenizers alone and reads the classes from their pooled
 codes; `samples` trains a prior on each of these tokenizers, too. What is finished in `--work` is not done again.
@@ -19,6 +20,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import ledger
 import torch
 from quality import one_seed
 
@@ -34,18 +36,18 @@ VARIANTS = {
     "samples": ["none", "barlow_gauss", "vibcreg_gauss", "vibcreg_slice"],
 }
 PROBE, SAMPLES = "probe.json", "result.json"
-# of each measure: the file, the place in it, a factor, and digits to print
+# of each measure: its column, the file, the place in it, a factor, and digits to print
 MEASURES: dict[str, tuple[Any, ...]] = {
-    "SVM accuracy, %": (PROBE, "probe", "svm", "mean", 100, 1),
-    "k-NN accuracy, %": (PROBE, "probe", "knn", "mean", 100, 1),
-    "logistic accuracy, %": (PROBE, "probe", "logistic", "mean", 100, 1),
-    "held-out reconstruction error": (PROBE, "tokenizer", "held_out_loss", 1, 4),
-    "FID": (SAMPLES, "metrics", "fid_fcn", "value", 1, 3),
-    "reconstruction FID": (SAMPLES, "metrics", "recon_fid_fcn", "value", 1, 3),
-    "CAS, %": (SAMPLES, "metrics", "cas", "value", 100, 1),
-    "ROCKET-FID": (SAMPLES, "metrics", "fid_rocket", "value", 1, 1),
-    "near copies, %": (SAMPLES, "metrics", "copy_share", "value", 100, 1),
-    "held-out negative log-likelihood of a token": (SAMPLES, "stages", "prior", "held_out_nll", 1, 2),
+    "SVM accuracy, %": ("svm", PROBE, "probe", "svm", "mean", 100, 1),
+    "k-NN accuracy, %": ("knn", PROBE, "probe", "knn", "mean", 100, 1),
+    "logistic accuracy, %": ("logistic", PROBE, "probe", "logistic", "mean", 100, 1),
+    "held-out reconstruction error": ("held_out_error", PROBE, "tokenizer", "held_out_loss", 1, 4),
+    "FID": ("fid", SAMPLES, "metrics", "fid_fcn", "value", 1, 3),
+    "reconstruction FID": ("recon_fid", SAMPLES, "metrics", "recon_fid_fcn", "value", 1, 3),
+    "CAS, %": ("cas", SAMPLES, "metrics", "cas", "value", 100, 1),
+    "ROCKET-FID": ("fid_rocket", SAMPLES, "metrics", "fid_rocket", "value", 1, 1),
+    "near copies, %": ("copy_share", SAMPLES, "metrics", "copy_share", "value", 100, 1),
+    "held-out negative log-likelihood of a token": ("nll", SAMPLES, "stages", "prior", "held_out_nll", 1, 2),
 }
 THEIR_NAMES = {"regular": "none"}
 THEIR_COLUMNS = {
@@ -123,22 +125,38 @@ def _stepper(data: datasets.Dataset, variant: str, args: argparse.Namespace) -> 
 
 
 def table(args: argparse.Namespace) -> None:
-    """What is finished, as a Markdown table a measure: variants down, sets across, published figures in brackets.
+    """What is finished in `--work` or kept in `--figures`, as a Markdown table a measure.
 
-    A cell is the mean over the seeds and their deviation. The last column is the mean over the sets on which every
-    variant of the table is finished.
+    Variants down, sets across, published figures in brackets. A cell is the mean over the seeds and their deviation.
+    The last columns are the mean over the sets on which every variant of the table is finished, and on how many of the
+    published sets the mean is better than the published figure.
     """
+    rows = ledger.kept(args.figures, _finished(args.work), ("data", "variant", "seed"))
     found: dict[str, Figures] = {measure: defaultdict(list) for measure in MEASURES}
-    for path in sorted(args.work.glob("*/*/seed*/*.json")):
-        name, variant, _, file = path.parts[-4:]
-        for measure, (source, *keys, factor, _digits) in MEASURES.items():
-            value = _read(path, keys) if source == file else None
-            if value is not None:  # small sets hold nothing out
-                found[measure][name, variant].append(factor * value)
+    for row in rows:
+        for measure, (column, *_, factor, _digits) in MEASURES.items():
+            if column in row:  # small sets hold nothing out
+                found[measure][row["data"], row["variant"]].append(factor * row[column])
     theirs = _published(args.published)
     for measure, figures in found.items():
         if figures:
             _pivot(measure, figures, theirs.get(measure, {}), int(MEASURES[measure][-1]))
+
+
+def _finished(work: Path | None) -> list[ledger.Row]:
+    """The rows of all runs below a work folder."""
+    found = []
+    for folder in sorted({path.parent for path in work.glob("*/*/seed*/*.json")}) if work else []:
+        name, variant, seed = folder.parts[-3:]
+        row = {"data": name, "variant": variant, "seed": int(seed.removeprefix("seed"))}
+        row["version"] = ledger.version(folder)
+        for column, source, *keys, _factor, _digits in MEASURES.values():
+            value = _read(folder / source, keys) if (folder / source).exists() else None
+            if value is not None:
+                row[column] = value
+        if len(row) > 4:
+            found.append(row)
+    return found
 
 
 def _pivot(measure: str, figures: Figures, theirs: Figures, digits: int) -> None:
@@ -146,15 +164,19 @@ def _pivot(measure: str, figures: Figures, theirs: Figures, digits: int) -> None
     whole = [name for name in names if all((name, variant) in figures for variant in variants)]
     seeds = sorted({len(values) for values in figures.values()})
     print(f"\n{measure}; seeds a cell: {', '.join(map(str, seeds))}\n")
-    print(f"| variant | {' | '.join(names)} | mean of {len(whole)} |")
-    print("|" + "---|" * (len(names) + 2))
+    print(f"| variant | {' | '.join(names)} | mean of {len(whole)} |{' better |' if theirs else ''}")
+    print("|" + "---|" * (len(names) + 2 + bool(theirs)))
+    sign = -1 if "FID" in measure else 1
     for variant in variants:
         cells = [_cell(figures.get((name, variant), []), theirs.get((name, variant), []), digits) for name in names]
         means = [
             [statistics.mean(of[name, variant]) for name in whole if (name, variant) in of] for of in (figures, theirs)
         ]
         mean = [[statistics.mean(of)] if of and len(of) == len(whole) else [] for of in means]
-        print(f"| {variant} | {' | '.join(cells)} | {_cell(mean[0], mean[1], digits)} |")
+        both = [key for key in figures if key[1] == variant and key in theirs]
+        better = sum(sign * (statistics.mean(figures[key]) - theirs[key][0]) > 0 for key in both)
+        last = f" {better} of {len(both)} |" if theirs else ""
+        print(f"| {variant} | {' | '.join(cells)} | {_cell(mean[0], mean[1], digits)} |{last}")
 
 
 def _read(path: Path, keys: list[str]) -> float | None:
@@ -194,9 +216,10 @@ def main() -> None:
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--rounds", type=int, default=30, help="of cost")
     parser.add_argument("--work", type=Path, help="folder for the runs")
+    parser.add_argument("--figures", type=Path, help="of table: CSV file of runs, to which those of --work are added")
     parser.add_argument("--published", type=Path, help="of table: CSV file of the published study")
     args = parser.parse_args()
-    if args.part != "cost" and args.work is None:
+    if args.part != "cost" and args.work is None and (args.part != "table" or args.figures is None):
         parser.error("--work is missing")
     if args.part != "table" and not args.data:
         parser.error("--data is missing")

@@ -2,6 +2,7 @@
 
     python benchmarks/quality.py --data ECG5000.npz GunPoint.npz --preset small --seeds 0 1 2 --work runs
     python benchmarks/quality.py --table --work runs --published ucr_timevqvae_paper.csv      # what is finished
+    python benchmarks/quality.py --table --figures benchmarks/figures/quality.csv             # what was
 
 The training split is learned, max(|train|, |test|, 1000) series are sampled in the training split's class proportions
 and measured on the test split, which nothing is tuned on. FID, reconstruction FID, IS and CAS follow the protocol
@@ -21,6 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import ledger
 import torch
 
 from timeloom import data as datasets
@@ -30,6 +32,8 @@ from timeloom.progress import RichProgress
 from timeloom.stages import evaluate, run_config, sample, train
 
 RESULT = "result.json"
+KEY = ("data", "preset", "seed")
+COLUMNS = {"value": "", "floor": "_floor", "memoriser": "_memoriser"}
 METRICS = {
     "ucr": ("fid_fcn", "recon_fid_fcn", "inception_score", "cas"),
     "honest": ("fid_rocket", "copy_share", "perplexity", "usage"),
@@ -86,73 +90,84 @@ def one_seed(
     return result
 
 
-def summary(results: list[dict[str, Any]]) -> dict[str, Any]:
+def flat(result: dict[str, Any], version: str) -> ledger.Row:
+    """The figures of one seed as a row of the ledger: `fid_fcn`, `fid_fcn_floor` and so on."""
+    row = {name: result[name] for name in (*KEY, "training_seconds", "sampling_seconds")} | {"version": version}
+    for name, metric in result["metrics"].items():
+        row |= {name + ending: metric[column] for column, ending in COLUMNS.items() if metric[column] is not None}
+    return row
+
+
+def summary(rows: list[ledger.Row]) -> dict[str, Any]:
     """Mean and standard deviation over the seeds of every metric, its floor and its memoriser."""
     table: dict[str, Any] = {}
-    for name in results[0]["metrics"]:
-        row = {}
-        for column in ("value", "floor", "memoriser"):
-            values = [r["metrics"][name][column] for r in results if r["metrics"][name][column] is not None]
-            row[column] = statistics.mean(values) if values else None
-            if column == "value" and len(values) > 1:
-                row["std"] = statistics.stdev(values)
-        table[name] = row
+    for name in [name for names in METRICS.values() for name in names]:
+        found = {column: [row[name + end] for row in rows if name + end in row] for column, end in COLUMNS.items()}
+        table[name] = {column: statistics.mean(of) if of else None for column, of in found.items()}
+        if len(found["value"]) > 1:
+            table[name]["std"] = statistics.stdev(found["value"])
     return table
 
 
-def figures(args: argparse.Namespace, results: list[dict[str, Any]]) -> dict[str, Any]:
+def as_json(args: argparse.Namespace, rows: list[ledger.Row]) -> dict[str, Any]:
     """What `--json` prints of one data set."""
     return {
-        "data": results[0]["data"],
+        "data": rows[0]["data"],
         "preset": args.preset,
         "overrides": args.overrides,
         "seeds": args.seeds,
         "threads": torch.get_num_threads(),
         "machine": platform.processor() or platform.machine(),
-        "training_seconds": [round(r["training_seconds"], 1) for r in results],
-        "sampling_seconds": [round(r["sampling_seconds"], 2) for r in results],
-        "metrics": summary(results),
+        "training_seconds": [round(row["training_seconds"], 1) for row in rows],
+        "sampling_seconds": [round(row["sampling_seconds"], 2) for row in rows],
+        "metrics": summary(rows),
     }
 
 
-def table(work: Path, published: Path | None) -> str:
-    """Everything that is finished below `work` as a Markdown table, beside published figures (columns `dataset`,
+def finished(work: Path | None) -> list[ledger.Row]:
+    """The rows of all runs below a work folder."""
+    paths = [] if work is None else work.rglob(RESULT)
+    return [flat(read_json(path), ledger.version(path.parent)) for path in paths]
+
+
+def table(rows: list[ledger.Row], published: Path | None) -> str:
+    """The rows of one preset as a Markdown table, a line a set, beside published figures (columns `dataset`,
     `fid_TimeVQVAE`, `cas_percent_TimeVQVAE`) if there are any, and then how many sets reach what is wanted.
     """
-    by_set: dict[str, list[dict[str, Any]]] = {}
-    for path in sorted(work.rglob(RESULT)):
-        result = read_json(path)
-        by_set.setdefault(result["data"], []).append(result)
+    by_set: dict[str, list[ledger.Row]] = {}
+    for row in rows:
+        by_set.setdefault(row["data"], []).append(row)
     theirs = {}
     if published is not None:
         with published.open() as lines:
             theirs = {row["dataset"]: row for row in csv.DictReader(lines)}
     lines = [
         "| set | seeds | FID | published | floor | memoriser | reconstruction FID | CAS % | published | train on real "
-        "| IS | real | ROCKET-FID | floor | copies | real | training s |",
-        "|" + "---|" * 17,
+        "| IS | real | ROCKET-FID | floor | copies | real | training s | version |",
+        "|" + "---|" * 18,
     ]
-    for name, results in sorted(by_set.items()):
-        row, other = summary(results), theirs.get(name, {})
-        fid, cas, rocket, copies = row["fid_fcn"], row["cas"], row["fid_rocket"], row["copy_share"]
+    for name, seeds in sorted(by_set.items()):
+        mean, other = summary(seeds), theirs.get(name, {})
+        fid, cas, rocket, copies = mean["fid_fcn"], mean["cas"], mean["fid_rocket"], mean["copy_share"]
         cells = [
             name,
-            ", ".join(str(r["seed"]) for r in results),
+            ", ".join(str(row["seed"]) for row in seeds),
             _spread(fid, 3),
             other.get("fid_TimeVQVAE", ""),
             f"{fid['floor']:.3f}",
             f"{fid['memoriser']:.3f}",
-            _spread(row["recon_fid_fcn"], 3),
+            _spread(mean["recon_fid_fcn"], 3),
             _spread(cas, 1, 100),
             other.get("cas_percent_TimeVQVAE", ""),
             f"{100 * cas['floor']:.1f}",
-            _spread(row["inception_score"], 2),
-            f"{row['inception_score']['floor']:.2f}",
+            _spread(mean["inception_score"], 2),
+            f"{mean['inception_score']['floor']:.2f}",
             _spread(rocket, 1),
             f"{rocket['floor']:.1f}",
             _spread(copies, 3),
             f"{copies['floor']:.3f}",
-            ", ".join(f"{r['training_seconds']:.0f}" for r in results),
+            ", ".join(f"{row['training_seconds']:.0f}" for row in seeds),
+            ", ".join(dict.fromkeys(str(row["version"]) for row in seeds)),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join([*lines, *_reached({name: summary(of) for name, of in by_set.items()}, theirs)])
@@ -194,28 +209,31 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="folder for the runs; without it they are thrown away")
     parser.add_argument("--overwrite", action="store_true", help="do again what is finished in --work")
     parser.add_argument("--json", action="store_true", help="print one JSON object for each set instead of a table")
-    parser.add_argument("--table", action="store_true", help="only print what is finished in --work, as a table")
+    parser.add_argument("--table", action="store_true", help="only print what --work and --figures hold, as a table")
+    parser.add_argument("--figures", type=Path, help="of --table: CSV file of runs, to which those of --work are added")
     parser.add_argument("--published", type=Path, help="of --table: CSV file of published figures to put beside")
     args = parser.parse_args()
-    if bool(args.data) == args.table or (args.table and args.work is None):
-        parser.error("give --data, or --table with --work")
+    if bool(args.data) == args.table or (args.table and args.work is args.figures is None):
+        parser.error("give --data, or --table with --work or --figures")
     if args.table:
-        print(table(args.work, args.published))
+        rows = ledger.kept(args.figures, finished(args.work), KEY)
+        print(table([row for row in rows if row["preset"] == args.preset], args.published))
         return
     with tempfile.TemporaryDirectory() as scratch:
         work = args.work or Path(scratch)
         for name in args.data:
             data = datasets.load(name).with_test_split()
             cache = EncoderCache(work / "encoders")  # those of the real series serve seeds of later calls, too
-            results = []
+            rows = []
             for seed in args.seeds:
                 config = run_config.build(args.preset, overrides=args.overrides, seed=seed)
                 folder = work / data.name / f"seed{seed}"
-                results.append(one_seed(data, args.preset, config, folder, args.overwrite, cache))
+                result = one_seed(data, args.preset, config, folder, args.overwrite, cache)
+                rows.append(flat(result, ledger.version(folder)))
             if args.json:
-                print(json.dumps(figures(args, results)), flush=True)
+                print(json.dumps(as_json(args, rows)), flush=True)
         if not args.json:
-            print(table(work, args.published))
+            print(table(finished(work), args.published))
 
 
 if __name__ == "__main__":
