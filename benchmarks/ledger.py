@@ -14,13 +14,14 @@ Row = dict[str, Any]
 
 
 def kept(path: Path | None, rows: Iterable[Row], key: tuple[str, ...]) -> list[Row]:
-    """`rows` and those of the file `path`, sorted by `key`; the file, if there is one, then holds them all.
+    """`rows` and those of the file `path`, sorted by `key`; if there are new ones, the file then holds them all.
 
     A row takes the place of the one with the same key.
     """
-    by_key = {tuple(row[of] for of in key): row for row in [*_read(path), *rows]}
+    new = list(rows)
+    by_key = {tuple(str(row[of]) for of in key): row for row in [*_read(path), *new]}
     found = [by_key[of] for of in sorted(by_key)]
-    if path is not None:
+    if path is not None and new:
         columns = list(dict.fromkeys([*key, *(column for row in found for column in row)]))
         with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as lines:
             writer = csv.DictWriter(lines, columns, lineterminator="\n")

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import csv
 import statistics
+import sys
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -31,8 +32,9 @@ from timeloom.progress import RichProgress
 from timeloom.stages import encode, probe, run_config, train, train_tokenizer
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "ncvqvae"
+PAIRS = [f"{loss}_{view}" for loss in ("barlow", "vibcreg") for view in ("gauss", "slice", "warp")]
 VARIANTS = {
-    "probes": [path.stem for path in sorted(CONFIGS.glob("*.yaml"))],
+    "probes": ["none", *PAIRS, "vicreg_gauss", "byol_gauss"],
     "samples": ["none", "barlow_gauss", "vibcreg_gauss", "vibcreg_slice"],
 }
 PROBE, SAMPLES = "probe.json", "result.json"
@@ -43,6 +45,8 @@ MEASURES: dict[str, tuple[Any, ...]] = {
     "logistic accuracy, %": ("logistic", PROBE, "probe", "logistic", "mean", 100, 1),
     "held-out reconstruction error": ("held_out_error", PROBE, "tokenizer", "held_out_loss", 1, 4),
     "FID": ("fid", SAMPLES, "metrics", "fid_fcn", "value", 1, 3),
+    "FID, lower end of the 95 % interval": ("fid_low", SAMPLES, "metrics", "fid_fcn", "ci95", 0, 1, 3),
+    "FID, upper end of the 95 % interval": ("fid_high", SAMPLES, "metrics", "fid_fcn", "ci95", 1, 1, 3),
     "reconstruction FID": ("recon_fid", SAMPLES, "metrics", "recon_fid_fcn", "value", 1, 3),
     "CAS, %": ("cas", SAMPLES, "metrics", "cas", "value", 100, 1),
     "ROCKET-FID": ("fid_rocket", SAMPLES, "metrics", "fid_rocket", "value", 1, 1),
@@ -132,6 +136,8 @@ def table(args: argparse.Namespace) -> None:
     published sets the mean is better than the published figure.
     """
     rows = ledger.kept(args.figures, _finished(args.work), ("data", "variant", "seed"))
+    if not rows:
+        sys.exit("there is no finished run; --work is the folder given to `probes` and `samples`")
     found: dict[str, Figures] = {measure: defaultdict(list) for measure in MEASURES}
     for row in rows:
         for measure, (column, *_, factor, _digits) in MEASURES.items():
@@ -179,11 +185,11 @@ def _pivot(measure: str, figures: Figures, theirs: Figures, digits: int) -> None
         print(f"| {variant} | {' | '.join(cells)} | {_cell(mean[0], mean[1], digits)} |{last}")
 
 
-def _read(path: Path, keys: list[str]) -> float | None:
+def _read(path: Path, keys: list[str | int]) -> float | None:
     value: Any = read_json(path)
-    for key in keys[:-1]:
-        value = value[key]
-    return value.get(keys[-1])  # type: ignore[no-any-return]
+    for key in keys:
+        value = value[key] if not isinstance(value, dict) or key in value else None
+    return value  # type: ignore[no-any-return]
 
 
 def _published(path: Path | None) -> dict[str, Figures]:
@@ -210,13 +216,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=("probes", "samples", "cost", "table"))
     parser.add_argument("--data", nargs="+", default=[], help="names or files of data sets")
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS["probes"], help="only these")
+    parser.add_argument("--variants", nargs="+", choices=sorted(path.stem for path in CONFIGS.glob("*.yaml")))
     parser.add_argument("--preset", default=run_config.DEFAULT_PRESET)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--rounds", type=int, default=30, help="of cost")
     parser.add_argument("--work", type=Path, help="folder for the runs")
-    parser.add_argument("--figures", type=Path, help="of table: CSV file of runs, to which those of --work are added")
+    parser.add_argument("--figures", type=Path, help="of table: CSV file of runs; those of --work are written to it")
     parser.add_argument("--published", type=Path, help="of table: CSV file of the published study")
     args = parser.parse_args()
     if args.part != "cost" and args.work is None and (args.part != "table" or args.figures is None):

@@ -210,7 +210,7 @@ def main() -> None:
     parser.add_argument("--overwrite", action="store_true", help="do again what is finished in --work")
     parser.add_argument("--json", action="store_true", help="print one JSON object for each set instead of a table")
     parser.add_argument("--table", action="store_true", help="only print what --work and --figures hold, as a table")
-    parser.add_argument("--figures", type=Path, help="of --table: CSV file of runs, to which those of --work are added")
+    parser.add_argument("--figures", type=Path, help="of --table: CSV file of runs; those of --work are written to it")
     parser.add_argument("--published", type=Path, help="of --table: CSV file of published figures to put beside")
     args = parser.parse_args()
     if bool(args.data) == args.table or (args.table and args.work is args.figures is None):

@@ -41,7 +41,10 @@ def _faults(cls: type[BaseModel], error: ValidationError) -> Iterator[str]:
             yield f"unknown key {'.'.join(map(str, fault['loc']))!r}: {hint}"
             continue
         value = "" if isinstance(fault["input"], dict | BaseModel) else f" = {fault['input']!r}"
-        messages.setdefault(key + value, []).append(fault["msg"].removeprefix("Value error, "))
+        message = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] in ("model_type", "model_attributes_type"):
+            message = f"is a section of settings, not one; its keys: {', '.join(known)}"
+        messages.setdefault(key + value, []).append(message)
     for key, reasons in messages.items():
         yield (f"{key}: " if key else "") + ", or ".join(dict.fromkeys(reasons))
 

@@ -243,6 +243,21 @@ def test_codebook_draws_a_runs_codes(timeloom, wave_run: Path, wave_file: Path, 
     assert not (tmp_path / "none").exists()
 
 
+def test_views_are_drawn_of_the_training_series(timeloom, wave_file: Path, tmp_path: Path) -> None:
+    first, again, other = (tmp_path / "new" / f"{name}.png" for name in ("first", "again", "other"))
+    for out, seed in ((first, 0), (again, 0), (other, 1)):
+        done = timeloom("views", wave_file, "--out", out, "--seed", seed)
+        assert done.code == 0, done.err
+        assert done.out.splitlines() == [str(out)]
+    assert first.read_bytes().startswith(b"\x89PNG")
+    assert first.read_bytes() == again.read_bytes() != other.read_bytes()
+    refused = timeloom("views", wave_file, "--out", tmp_path / "views.svg")
+    assert (refused.code, refused.err) == (
+        2,
+        f"timeloom: {tmp_path}/views.svg: suffix '.svg' cannot be written; allowed: .png\n",
+    )
+
+
 def test_data_without_a_test_split_is_encoded_as_it_was_held_out(timeloom, wave_run: Path, tmp_path: Path) -> None:
     X, y = waves()
     np.savez(tmp_path / "whole.npz", X=X, y=y)

@@ -67,7 +67,7 @@ def test_an_unknown_key_is_named_with_the_near_or_the_known_ones(values: dict[st
         ({"tokenizer": {"quantizer": {"codebook_size": 1}}}, ["codebook_size = 1", "greater than or equal to 2"]),
         ({"prior": {"transformer": {"dim": 30, "heads": 4}}}, ["dim = 30", "heads = 4"]),
         ({"sampling": {"order": "best"}}, ["sampling.order = 'best'", "'confidence'", "'random'"]),
-        ({"trainer": 3}, ["trainer = 3", "dictionary"]),
+        ({"trainer": 3}, ["trainer = 3: is a section of settings", "its keys: accelerator, devices"]),
     ],
 )
 def test_a_wrong_value_is_named_with_its_key_and_what_is_allowed(values: dict[str, Any], expected: list[str]) -> None:

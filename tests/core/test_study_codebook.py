@@ -13,6 +13,7 @@ from core_helpers import sines, two_grids, two_splits
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection, QuadMesh
 from matplotlib.colors import to_rgb
+from sklearn.decomposition import PCA
 
 from timeloom.errors import InputError
 from timeloom.evaluation import codebook_pictures
@@ -106,7 +107,9 @@ def test_dots_have_the_area_of_their_use_and_the_colour_of_the_class_that_uses_t
     train = [[0, 1, 1, 2], [2, 2, 2, 1], [2, 2, 2, 1], [2, 2, 2, 1]]
     figure = code_maps([use_of(train, ["a", "b", "b", "b"])])
     (panel,) = figure.axes
-    assert title(panel) == "a grid, PCA: 3 of 6 codes used"
+    share = PCA(2).fit(use_of(train).codes).explained_variance_ratio_.sum()
+    assert title(panel) == f"a grid, PCA ({100 * share:.0f} % of the variance): 3 of 6 codes used"
+    assert panel.get_xlabel() == "no UMAP: it needs more than 30 codes"
     dead, dots = [of for of in panel.collections if isinstance(of, PathCollection)]
     assert len(dead.get_offsets()) == 3
     areas = dots.get_sizes()
@@ -133,7 +136,9 @@ def test_classes_without_a_colour_of_their_own_are_counted_and_without_labels_co
 def test_a_map_that_cannot_be_drawn_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "umap", None)
     figure = code_maps([use_of(np.arange(32).reshape(8, 4), size=32)])
-    assert [title(panel) for panel in figure.axes] == ["a grid, PCA: 32 of 32 codes used"]
+    (panel,) = figure.axes
+    assert title(panel).startswith("a grid, PCA (")
+    assert panel.get_xlabel() == "no UMAP: it needs umap-learn: pip install timeloom[umap]"
 
 
 def test_codes_of_one_dimension_lie_on_a_line() -> None:
@@ -164,12 +169,41 @@ def test_pairs_are_those_of_the_most_used_codes() -> None:
     assert [int(text.get_text()) for text in left.get_yticklabels()] == most.tolist()
     counts = neighbour_counts(use.train, 40)[0]
     assert np.array_equal(mesh(left).filled(0), counts[np.ix_(most, most)])
-    seen = ~np.ma.getmaskarray(mesh(right))
+    told = ~np.ma.getmaskarray(mesh(right))
     wanted = pointwise_information(counts)[np.ix_(most, most)]
-    np.testing.assert_allclose(mesh(right)[seen], wanted[seen])
-    assert np.array_equal(seen, mesh(left).filled(0) > 0)
+    np.testing.assert_allclose(mesh(right)[told], wanted[told])
+    by_chance = np.outer(counts.sum(axis=1), counts.sum(axis=0))[np.ix_(most, most)] / counts.sum()
+    assert np.array_equal(told, (mesh(left).filled(0) >= 5) | (by_chance >= 5))
+    assert told.any()
+    assert not told.all()
     low, high = right.collections[0].get_clim()
     assert low == -high, "white is chance"
+
+
+@pytest.mark.parametrize("rows", [1, 3, 10, 15, 200])
+def test_numbers_of_pairs_are_read_off_a_scale_of_plain_numbers(rows: int) -> None:
+    figure = cooccurrences([use_of(np.tile(np.arange(6), (rows, 1)))])
+    figure.draw_without_rendering()
+    scale = figure.axes[2].yaxis
+    labels = [of.get_text() for of in (*scale.get_ticklabels(), *scale.get_ticklabels(minor=True))]
+    assert all(label.isdigit() for label in labels if label)
+    assert any(labels)
+
+
+def test_codes_that_never_meet_though_they_should_are_the_bluest() -> None:
+    train = np.tile([[0, 0, 0], [1, 1, 1]], (20, 1))
+    figure = cooccurrences([use_of(train)])
+    right = figure.axes[1]
+    assert not np.ma.getmaskarray(mesh(right))[[0, 1], [1, 0]].any()
+    assert (mesh(right)[[0, 1], [1, 0]] == right.collections[0].get_clim()[0]).all()
+
+
+@pytest.mark.parametrize(("size", "angle"), [(40, 0), (41, 90), (128, 90)])
+def test_codes_are_numbered_as_long_as_there_is_room(size: int, angle: int) -> None:
+    panel = class_use([use_of(np.arange(size)[None], ["a"], size=size)]).axes[0]
+    labels = panel.get_xticklabels()
+    assert [int(label.get_text()) for label in labels] == list(range(size))
+    assert {label.get_rotation() for label in labels} == {angle}
 
 
 def test_one_cell_has_no_neighbours_and_says_so() -> None:
@@ -199,3 +233,5 @@ def test_classes_and_codes_beyond_what_can_be_read_are_left_out_and_it_is_said()
     assert mesh(panel).shape == (60, 128)
     assert title(panel) == "a grid: use of codes by class (the first 60 of 70 classes)"
     assert panel.get_xlabel() == "the 128 most used of 210 codes"
+    assert len(panel.get_xticklabels()) == 128
+    assert histograms([use_of(train, size=210)]).axes[0].get_xticklabels() == []

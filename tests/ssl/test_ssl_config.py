@@ -25,6 +25,7 @@ def test_every_loss_can_be_asked_for() -> None:
         ("warp, gauss", ("warp", "gauss")),
         ("[warp, phase]", ("warp", "phase")),
         ("[slice]", ("slice",)),
+        ("warp,", ("warp",)),
     ],
 )
 def test_views_are_one_name_or_a_list(text: str, expected: tuple[str, ...]) -> None:
@@ -41,7 +42,9 @@ def test_an_unknown_view_is_refused_with_the_known_ones() -> None:
     ("settings", "message"),
     [
         ({"loss": "simclr"}, r"loss = 'simclr'"),
-        ({"views": []}, "views"),
+        ({"views": []}, r"views = \[\]: a loss compares a series with a view of it; allowed: warp, slice"),
+        ({"views": None}, "a loss compares a series with a view of it"),
+        ({"views": " , "}, "a loss compares a series with a view of it"),
         ({"width": 1}, "width = 1"),
         ({"weight": -1}, "weight = -1"),
         ({"two_views": True, "each_level": True}, "two_views = True and each_level = True"),
@@ -51,6 +54,26 @@ def test_an_unknown_view_is_refused_with_the_known_ones() -> None:
 def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         SSLConfig.parse(settings)
+
+
+def test_a_word_in_the_place_of_the_section_is_told_the_sections_keys() -> None:
+    with pytest.raises(
+        InputError, match=r"tokenizer\.ssl = 'none': is a section of settings, not one; its keys: loss, "
+    ):
+        smoke("tokenizer.ssl=none")
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"loss": "none", "recon_view": 0.1}, "no"),
+        ({}, "vibcreg, views slice"),
+        ({"loss": "byol", "views": "warp,gauss"}, "byol, views warp gauss"),
+        ({"recon_view": 0.1, "each_level": True}, "vibcreg, views slice, each_level True, recon_view 0.1"),
+    ],
+)
+def test_a_line_for_people_tells_runs_apart(settings: dict[str, Any], line: str) -> None:
+    assert SSLConfig.parse(settings).describe() == line
 
 
 def test_weights_are_the_published_ones_up_to_one_factor() -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from timeloom.ssl.config import SSLConfig
 from timeloom.ssl.head import LOSSES, TAU, Head, PredictionHead
 from timeloom.ssl.iternorm import IterNorm
 
@@ -53,6 +54,17 @@ def test_a_pair_head_is_the_loss_of_the_projections() -> None:
     found = made([a], b)
     for key, term in expected.items():
         torch.testing.assert_close(found[key], term)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_projections_are_three_layers_of_the_width_that_was_chosen(name: str) -> None:
+    kinds = [nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Linear]
+    for width in (3, 20):
+        projector = SSLConfig(loss=name, width=width).head(FEATURES).projector  # type: ignore[arg-type]
+        assert isinstance(projector, nn.Sequential)
+        assert [type(layer) for layer in projector][:7] == kinds
+        assert [layer.out_features for layer in projector if isinstance(layer, nn.Linear)] == [width] * 3
+        assert projector(pooled(1)).shape == (8, width)
 
 
 def test_only_vibcreg_whitens() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from timeloom.cli.app import AnyRun, Data, Run, Window, app, load_data
+from timeloom.cli.app import AnyRun, Data, Run, Seed, Window, app, load_data
 
 
 @app.command()
@@ -79,6 +79,20 @@ def codebook(
     for name, of in found.items():
         use = f"{of.used} of {of.codebook_size} codes used, perplexity {of.perplexity:.1f}"
         print(f"{name}: {use}, mean |cosine| of used codes {of.cosine:.3f}")
+    print(out)
+
+
+@app.command()
+def views(
+    data: Data,
+    out: Annotated[Path, typer.Option("--out", help="picture to write: .png")],
+    seed: Seed = 0,
+    window: Window = None,
+) -> None:
+    """Draw what each view that `--set tokenizer.ssl.views=...` can name does to three of the training series."""
+    from timeloom.stages import show_views as stage
+
+    stage.run(load_data(data, window), out, seed=seed)
     print(out)
 
 

@@ -33,7 +33,8 @@ WIDTH, DPI = 12.0, 100
 CLASS_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7A5195", "#1d2733")
 GREY, PALE = "#9aa4af", "#dfe3e7"
 MOST_BARS, MOST_PAIRED, MOST_COLUMNS, MOST_CLASSES = 256, 24, 128, 60
-MOST_NUMBERED = 40
+MOST_NUMBERED = 40  # with room for upright numbers; up to MOST_COLUMNS they lie on their side
+FEWEST_TO_TELL = 5  # pairs seen, or to be expected by chance: fewer tell no tendency
 LETTERS = 14
 LARGEST_DOT, NUMBERED_DOT = 450.0, 180.0  # areas in square points; a smaller one has no room for a number
 MAP_SIZE, NUMBER_SIZE = (5.8, 3.8), (0.3, 0.18)  # inches, width and height
@@ -76,22 +77,26 @@ class GridUse:
 
 
 def code_maps(uses: Sequence[GridUse], *, seed: int = 0) -> Figure:
-    """The code vectors in the plane, a row a grid: by PCA, and from 32 codes on by UMAP where umap-learn is installed.
+    """The code vectors in the plane, a row a grid: by PCA, and from 31 codes on by UMAP where umap-learn is installed.
 
+    Under a map without UMAP beside it stands the reason; PCA's title has its share of the codes' variance.
     A dot's area is how often training series use the code, its colour the class that uses it most: the one with the
     largest share of its own tokens there, so that a large class has no advantage. Codes without use are crosses.
     Colours go to the 8 classes that lead the most codes, the dots of all others are white.
     """
     with drawing_style():
         maps = [_positions(use.codes, seed) for use in uses]
-        figure = _new_figure(4.7 * len(uses), WIDTH if len(maps[0]) > 1 else 0.6 * WIDTH)
-        rows = figure.subplots(len(uses), len(maps[0]), squeeze=False)
+        columns = max(len(found) for found, _ in maps)
+        figure = _new_figure(4.7 * len(uses), WIDTH if columns > 1 else 0.6 * WIDTH)
+        rows = figure.subplots(len(uses), columns, squeeze=False)
         colours, words = _class_colours(uses)
-        for panels, use, found in zip(rows, uses, maps, strict=True):
-            for panel, (method, positions) in zip(panels, found.items(), strict=True):
+        for panels, use, (found, lacking) in zip(rows, uses, maps, strict=True):
+            for panel, (method, positions) in zip(panels, found.items(), strict=False):
                 _draw_codes(panel, use, positions, colours)
-                used = int((use.shares > 0).sum())
-                _title(panel, f"{use.name}, {method}: {used} of {len(use.codes)} codes used")
+                _title(panel, f"{use.name}, {method}{_explained(use.codes) if method == 'PCA' else ''}: {_used(use)}")
+            panels[0].set_xlabel(lacking)
+            for panel in panels[len(found) :]:
+                panel.axis("off")
         _legend(figure, words, any((use.shares == 0).any() for use in uses))
         return figure
 
@@ -115,8 +120,9 @@ def histograms(uses: Sequence[GridUse], *, seed: int = 0) -> Figure:
 def cooccurrences(uses: Sequence[GridUse]) -> Figure:
     """Which codes follow which in neighbouring cells of training series, a row a grid; the 24 most used codes.
 
-    Left the number of pairs, right their pointwise mutual information in nats: 0 as often as by chance, red more often,
-    blue less often, grey never.
+    Left the number of pairs, grey for none. Right their pointwise mutual information in nats: 0 as often as by chance,
+    red more often, blue less often or never; grey where fewer than 5 pairs were seen and to be expected by chance,
+    from which nothing can be told.
     """
     with drawing_style():
         figure = _new_figure(5.1 * len(uses))
@@ -158,11 +164,24 @@ def _short(label: object) -> str:
     return text if len(text) <= LETTERS else f"{text[: LETTERS - 1]}…"
 
 
-def _positions(codes: NDArray, seed: int) -> dict[str, NDArray[np.float64]]:
-    """Maps of codes (K, D) by the name of the method; those that cannot be drawn are left out."""
+def _positions(codes: NDArray, seed: int) -> tuple[dict[str, NDArray[np.float64]], str]:
+    """Maps of codes (K, D) by the name of the method, and why UMAP is not among them, if so."""
     vectors = np.pad(codes, ((0, 0), (0, max(0, 2 - codes.shape[1]))))
-    methods = ("PCA", "UMAP") if len(codes) > 2 * N_NEIGHBOURS else ("PCA",)
-    return {name: of for name, of in plane_maps(vectors, seed, methods).items() if not isinstance(of, str)}
+    few = 2 * N_NEIGHBOURS
+    maps = plane_maps(vectors, seed, ("PCA", "UMAP") if len(codes) > few else ("PCA",))
+    umap = maps.get("UMAP", f"it needs more than {few} codes")
+    lacking = f"no UMAP: {umap}" if isinstance(umap, str) else ""
+    return {name: of for name, of in maps.items() if not isinstance(of, str)}, lacking
+
+
+def _explained(codes: NDArray) -> str:
+    """How much of the variance of codes (K, D) two principal components have, in words."""
+    of = np.linalg.svd(codes - codes.mean(axis=0), compute_uv=False).astype(np.float64) ** 2
+    return f" ({100 * of[:2].sum() / of.sum():.0f} % of the variance)" if of.sum() > 0 else ""
+
+
+def _used(use: GridUse) -> str:
+    return f"{int((use.shares > 0).sum())} of {len(use.codes)} codes used"
 
 
 def _leading(shares: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -256,7 +275,7 @@ def _draw_bars(panel: Axes, use: GridUse) -> None:
     panel.set_ylim(bottom=0)
     panel.set_xlim(-0.7, len(drawn) - 0.3)
     _number_codes(panel.xaxis, drawn, 0)
-    rest = f"{len(used)} of {len(train)} codes, the most used one first"
+    rest = f"the {len(used)} of {len(train)} codes that either split uses, the most used one first"
     panel.set_xlabel(rest + (f" ({MOST_BARS} are drawn)" if len(used) > MOST_BARS else ""))
     panel.set_ylabel("share, %")
     panel.grid(axis="y", alpha=0.25, linewidth=0.5)
@@ -265,11 +284,12 @@ def _draw_bars(panel: Axes, use: GridUse) -> None:
 
 def _number_codes(axis: Axis, codes: NDArray[np.int64], shift: float) -> None:
     """The codes' numbers as tick labels, as long as they can be read."""
-    if len(codes) > MOST_NUMBERED:
+    if len(codes) > MOST_COLUMNS:
         axis.set_ticks([])
         return
     axis.set_ticks(np.arange(len(codes)) + shift, [str(code) for code in codes])
-    axis.set_tick_params(labelsize=9, length=0)
+    small = len(codes) > MOST_NUMBERED
+    axis.set_tick_params(labelsize=6 if small else 9, length=0, labelrotation=90 if small else 0)
 
 
 def _draw_pairs(figure: Figure, left: Axes, right: Axes, use: GridUse) -> None:
@@ -279,7 +299,7 @@ def _draw_pairs(figure: Figure, left: Axes, right: Axes, use: GridUse) -> None:
     counts = neighbour_counts(use.train, len(use.codes))[0]
     order = np.argsort(-use.shares, kind="stable")[: int((use.shares > 0).sum())][:MOST_PAIRED]
     _title(left, f"{use.name}: number of pairs of neighbours")
-    _title(right, "pointwise mutual information, nats (grey: never together)")
+    _title(right, "pointwise mutual information, nats (grey: too few to tell)")
     if not counts.any():
         for panel in (left, right):
             panel.text(0.5, 0.5, "one cell: it has no neighbours", transform=panel.transAxes, ha="center", va="center")
@@ -287,8 +307,9 @@ def _draw_pairs(figure: Figure, left: Axes, right: Axes, use: GridUse) -> None:
         return
     place = np.ix_(order, order)
     often = np.ma.masked_equal(counts[place], 0)
-    information = np.ma.masked_invalid(pointwise_information(counts)[place])
-    most = max(float(np.abs(information).max()), 0.1) if information.count() else 1.0
+    information = np.ma.masked_where(~_telling(counts)[place], pointwise_information(counts)[place])
+    most = float(np.abs(np.ma.masked_invalid(information).compressed()).max(initial=0.1))
+    information = np.ma.maximum(information, -most)  # of what never meets it is minus infinity
     scales: tuple[dict[str, Any], ...] = (
         {"cmap": "Blues", "norm": LogNorm(0.7, max(2, often.max()))},
         {"cmap": "RdBu_r", "vmin": -most, "vmax": most},
@@ -297,13 +318,20 @@ def _draw_pairs(figure: Figure, left: Axes, right: Axes, use: GridUse) -> None:
     for panel, values, scale, bar in zip((left, right), (often, information), scales, bars, strict=True):
         panel.set_facecolor(PALE)
         image = panel.pcolormesh(values, edgecolors="white", linewidth=0.4, **scale)
-        figure.colorbar(image, ax=panel, shrink=0.85, pad=0.02, **bar)
+        # without smaller ticks: a logarithmic scale would label them in a notation that the style does not draw
+        figure.colorbar(image, ax=panel, shrink=0.85, pad=0.02, **bar).minorticks_off()
         for axis, words in ((panel.xaxis, "code of the next cell"), (panel.yaxis, "code of a cell")):
             _number_codes(axis, order, 0.5)
             axis.set_label_text(words)
         panel.tick_params(axis="x", labelrotation=90)
         panel.invert_yaxis()
         panel.set_aspect("equal")
+
+
+def _telling(counts: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which pairs (A, B) were met, or should have been by chance, often enough to tell a tendency."""
+    expected = counts.sum(axis=1, keepdims=True) * counts.sum(axis=0, keepdims=True) / counts.sum()
+    return np.maximum(counts, expected) >= FEWEST_TO_TELL
 
 
 def _draw_classes(figure: Figure, panel: Axes, use: GridUse) -> None:

@@ -18,6 +18,19 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+WORDS = {
+    "warp": "a stretch lasts longer or shorter",
+    "slice": "4 pieces in random order",
+    "gauss": "noise of 0.05 deviations",
+    "crop": "0.6 or more of it, stretched",
+    "flip": "half of the series backwards",
+    "slope": "plus a straight line",
+    "magnitude": "times a smooth curve",
+    "mask": "a tenth of all cells silent",
+    "block": "some bins silent for a while",
+    "band": "a quarter of the bins silent",
+    "phase": "each bin has its phase turned",
+}
 N_SERIES, COLUMNS = 3, 3
 SERIES_COLOUR = "#8c96a0"
 APART = 1.1
@@ -45,7 +58,7 @@ def views_sheet(X: ArrayLike, *, seed: int) -> Figure:
         panels = figure.subplots(n_rows, COLUMNS, sharex=True, sharey=True).ravel()
         shift = APART * float(np.ptp(series[:, 0], axis=1).max() or 1.0)
         for panel, (name, view) in zip(panels, VIEWS.items(), strict=False):
-            panel.set_title(name, loc="left", fontsize=11, fontweight="bold")
+            panel.set_title(f"{name}: {WORDS[name]}", loc="left", fontsize=11)
             _draw(panel, series[:, 0], _seen(view, series, seed)[:, 0], shift)
         for panel in panels[len(VIEWS) :]:
             panel.axis("off")

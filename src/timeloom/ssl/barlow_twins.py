@@ -10,12 +10,13 @@ EPS = 1e-5
 
 
 def barlow_twins(z_a: Tensor, z_b: Tensor) -> dict[str, Tensor]:
-    """Both terms of equation 1 from two projections (B, P) of the same series; lower is better, 0 best.
+    """Both terms of equation 1 from two projections (B, P) of the same series, B at least 2; lower is better, 0 best.
 
     C is the cross-correlation over the batch of the standardised features (biased deviation), (P, P). Both terms are
     plain sums over entries of C, so they grow with P and P^2: `invariance` = sum_i (1 - C_ii)^2,
     `redundancy` = sum_{i != j} C_ij^2. A constant feature has C = 0.
     """
+    assert len(z_a) >= 2, "one series has no variance"
     correlation = _standardised(z_a).T @ _standardised(z_b) / len(z_a)
     diagonal = torch.diagonal(correlation)
     return {

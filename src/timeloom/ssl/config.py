@@ -28,7 +28,7 @@ class SSLConfig(Frozen):
     """
 
     loss: Literal["none", "barlow", "vicreg", "vibcreg", "byol"] = "vibcreg"
-    views: tuple[str, ...] = Field(default=("slice",), min_length=1)
+    views: tuple[str, ...] = ("slice",)
     width: int = Field(default=256, ge=2)
     two_views: bool = False
     each_level: bool = False
@@ -38,14 +38,16 @@ class SSLConfig(Frozen):
     @field_validator("views", mode="before")
     @classmethod
     def _one_name(cls, views: Any) -> Any:
-        return tuple(name.strip() for name in views.split(",")) if isinstance(views, str) else views
+        names = "" if views is None else views
+        return tuple(name.strip() for name in names.split(",") if name.strip()) if isinstance(names, str) else names
 
     @field_validator("views")
     @classmethod
     def _known(cls, views: tuple[str, ...]) -> tuple[str, ...]:
         unknown = [name for name in views if name not in VIEWS]
-        if unknown:
-            raise ValueError(f"there is no view {unknown[0]!r}; allowed: {', '.join(VIEWS)}")
+        if unknown or not views:
+            lacking = f"there is no view {unknown[0]!r}" if unknown else "a loss compares a series with a view of it"
+            raise ValueError(f"{lacking}; allowed: {', '.join(VIEWS)}")
         return views
 
     @model_validator(mode="after")
@@ -57,8 +59,11 @@ class SSLConfig(Frozen):
         return self
 
     def describe(self) -> str:
-        """One line for people."""
-        return "no" if self.loss == "none" else f"{self.loss}, views {', '.join(self.views)}"
+        """One line for people: the loss, its views, and every other setting that is not the default."""
+        if self.loss == "none":
+            return "no"
+        others = self.model_dump(exclude={"loss", "views"}, exclude_defaults=True)
+        return ", ".join([self.loss, f"views {' '.join(self.views)}", *(f"{key} {of}" for key, of in others.items())])
 
     @property
     def n_views(self) -> int:
