@@ -166,7 +166,7 @@ def _finished(work: Path | None) -> list[ledger.Row]:
 
 
 def _pivot(measure: str, figures: Figures, theirs: Figures, digits: int) -> None:
-    names, variants = (sorted({key[of] for key in figures}) for of in (0, 1))
+    names, variants = (sorted({key[of] for key in figures}, key=lambda name: (name != "none", name)) for of in (0, 1))
     whole = [name for name in names if all((name, variant) in figures for variant in variants)]
     seeds = sorted({len(values) for values in figures.values()})
     print(f"\n{measure}; seeds a cell: {', '.join(map(str, seeds))}\n")
@@ -181,7 +181,7 @@ def _pivot(measure: str, figures: Figures, theirs: Figures, digits: int) -> None
         mean = [[statistics.mean(of)] if of and len(of) == len(whole) else [] for of in means]
         both = [key for key in figures if key[1] == variant and key in theirs]
         better = sum(sign * (statistics.mean(figures[key]) - theirs[key][0]) > 0 for key in both)
-        last = f" {better} of {len(both)} |" if theirs else ""
+        last = f" {better} of {len(both)} |" if both else " |" if theirs else ""
         print(f"| {variant} | {' | '.join(cells)} | {_cell(mean[0], mean[1], digits)} |{last}")
 
 

@@ -56,7 +56,10 @@ def probe(
     if json:
         print(dumps({name: of._asdict() for name, of in found.items()}))
         return
-    print("accuracy on the test split from pooled codes" + (", ± deviation over the draws" if seeds > 1 else ""))
+    print(
+        "accuracy on the test split from pooled codes; chance is the most frequent class"
+        + (f"; ± deviation over {seeds} draws of four fifths of the training series" if seeds > 1 else "")
+    )
     for name, of in found.items():
         print(f"{name:<10} {100 * of.mean:5.1f} %" + (f" ± {100 * of.std:.1f}" if seeds > 1 else ""))
 

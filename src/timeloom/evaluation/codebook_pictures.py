@@ -253,7 +253,7 @@ def _legend(figure: Figure, words: dict[str, str], has_dead: bool) -> None:
         loc="outside lower center",
         ncols=5 if figure.get_figwidth() == WIDTH else 3,
         frameon=False,
-        title="area: how often used",
+        title="area: how often used" + ("; colour: by which class most" if len(words) > 1 else ""),
     )
 
 
@@ -298,8 +298,8 @@ def _draw_pairs(figure: Figure, left: Axes, right: Axes, use: GridUse) -> None:
 
     counts = neighbour_counts(use.train, len(use.codes))[0]
     order = np.argsort(-use.shares, kind="stable")[: int((use.shares > 0).sum())][:MOST_PAIRED]
-    _title(left, f"{use.name}: number of pairs of neighbours")
-    _title(right, "pointwise mutual information, nats (grey: too few to tell)")
+    _title(left, f"{use.name}: number of pairs of neighbours (grey: none)")
+    _title(right, "pointwise mutual information, nats (grey: below 5 pairs)")
     if not counts.any():
         for panel in (left, right):
             panel.text(0.5, 0.5, "one cell: it has no neighbours", transform=panel.transAxes, ha="center", va="center")
