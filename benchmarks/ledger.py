@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import statistics
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,12 @@ def kept(path: Path | None, rows: Iterable[Row], key: tuple[str, ...]) -> list[R
 def version(folder: Path) -> str:
     """The version of timeloom that trained the run in `folder`."""
     return str(read_json(folder / "run.json")["timeloom"])
+
+
+def spread(values: list[float], digits: int) -> str:
+    """The mean of some runs, and their deviation if there are several."""
+    deviation = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.{digits}f}{deviation}"
 
 
 def _read(path: Path | None) -> list[Row]:

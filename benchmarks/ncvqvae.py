@@ -132,14 +132,17 @@ def table(args: argparse.Namespace) -> None:
     """What is finished in `--work` or kept in `--figures`, as a Markdown table a measure.
 
     Variants down, sets across, published figures in brackets. A cell is the mean over the seeds and their deviation.
-    The last columns are the mean over the sets on which every variant of the table is finished, and on how many of the
-    published sets the mean is better than the published figure.
+    The last columns are the mean over the sets on which every variant of the table is finished, what it is against the
+    plain tokenizer's on these sets (of accuracies the mean difference, else the geometric mean of the ratios), and on
+    how many of the published sets the mean is better than the published figure. `--seeds` picks seeds.
     """
     rows = ledger.kept(args.figures, _finished(args.work), ("data", "variant", "seed"))
     if not rows:
         sys.exit("there is no finished run; --work is the folder given to `probes` and `samples`")
     found: dict[str, Figures] = {measure: defaultdict(list) for measure in MEASURES}
     for row in rows:
+        if row["seed"] not in args.seeds:
+            continue
         for measure, (column, *_, factor, _digits) in MEASURES.items():
             if column in row:  # small sets hold nothing out
                 found[measure][row["data"], row["variant"]].append(factor * row[column])
@@ -154,14 +157,15 @@ def _finished(work: Path | None) -> list[ledger.Row]:
     found = []
     for folder in sorted({path.parent for path in work.glob("*/*/seed*/*.json")}) if work else []:
         name, variant, seed = folder.parts[-3:]
-        row = {"data": name, "variant": variant, "seed": int(seed.removeprefix("seed"))}
-        row["version"] = ledger.version(folder)
-        for column, source, *keys, _factor, _digits in MEASURES.values():
-            value = _read(folder / source, keys) if (folder / source).exists() else None
-            if value is not None:
-                row[column] = value
-        if len(row) > 4:
-            found.append(row)
+        figures = {
+            column: _read(folder / source, keys)
+            for column, source, *keys, _factor, _digits in MEASURES.values()
+            if (folder / source).exists()
+        }
+        if figures:
+            key = {"data": name, "variant": variant, "seed": int(seed.removeprefix("seed"))}
+            known = {column: value for column, value in figures.items() if value is not None}
+            found.append(key | {"version": ledger.version(folder)} | known)
     return found
 
 
@@ -170,9 +174,10 @@ def _pivot(measure: str, figures: Figures, theirs: Figures, digits: int) -> None
     whole = [name for name in names if all((name, variant) in figures for variant in variants)]
     seeds = sorted({len(values) for values in figures.values()})
     print(f"\n{measure}; seeds a cell: {', '.join(map(str, seeds))}\n")
-    print(f"| variant | {' | '.join(names)} | mean of {len(whole)} |{' better |' if theirs else ''}")
-    print("|" + "---|" * (len(names) + 2 + bool(theirs)))
+    print(f"| variant | {' | '.join(names)} | mean of {len(whole)} | against none |{' better |' if theirs else ''}")
+    print("|" + "---|" * (len(names) + 3 + bool(theirs)))
     sign = -1 if "FID" in measure else 1
+    compared = whole if "none" in variants else []
     for variant in variants:
         cells = [_cell(figures.get((name, variant), []), theirs.get((name, variant), []), digits) for name in names]
         means = [
@@ -182,7 +187,19 @@ def _pivot(measure: str, figures: Figures, theirs: Figures, digits: int) -> None
         both = [key for key in figures if key[1] == variant and key in theirs]
         better = sum(sign * (statistics.mean(figures[key]) - theirs[key][0]) > 0 for key in both)
         last = f" {better} of {len(both)} |" if both else " |" if theirs else ""
-        print(f"| {variant} | {' | '.join(cells)} | {_cell(mean[0], mean[1], digits)} |{last}")
+        against = _against(measure, [[statistics.mean(figures[n, v]) for v in (variant, "none")] for n in compared])
+        print(f"| {variant} | {' | '.join(cells)} | {_cell(mean[0], mean[1], digits)} | {against} |{last}")
+
+
+def _against(measure: str, pairs: list[list[float]]) -> str:
+    """What figures are against the plain tokenizer's, of pairs of both."""
+    if not pairs:
+        return ""
+    if "accuracy" in measure or "CAS" in measure:
+        return f"{statistics.mean(made - plain for made, plain in pairs):+.1f}"
+    if min(plain for _, plain in pairs) <= 0 or min(made for made, _ in pairs) <= 0:
+        return ""
+    return f"{statistics.geometric_mean([made / plain for made, plain in pairs]):.2f} x"
 
 
 def _read(path: Path, keys: list[str | int]) -> float | None:
@@ -207,8 +224,7 @@ def _published(path: Path | None) -> dict[str, Figures]:
 def _cell(values: list[float], published: list[float], digits: int) -> str:
     if not values:
         return ""
-    spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.{digits}f}{spread}" + (f" ({published[0]:.{digits}f})" if published else "")
+    return ledger.spread(values, digits) + (f" ({published[0]:.{digits}f})" if published else "")
 
 
 def main() -> None:

@@ -80,14 +80,12 @@ def table(rows: list[ledger.Row]) -> str:
     lines.append("|" + "---|" * (3 + len(MEASURES)))
     for name in sorted({row["data"] for row in rows}):
         for weight, found in by_weight(rows, name).items():
-            cells = [_cell([factor * row[of] for row in found], digits) for of, (_, factor, digits) in MEASURES.items()]
+            cells = [
+                ledger.spread([factor * row[of] for row in found], digits)
+                for of, (_, factor, digits) in MEASURES.items()
+            ]
             lines.append("| " + " | ".join([name, weight, ", ".join(str(row["seed"]) for row in found), *cells]) + " |")
     return "\n".join(lines)
-
-
-def _cell(values: list[float], digits: int) -> str:
-    spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.{digits}f}{spread}"
 
 
 def picture(rows: list[ledger.Row]) -> Figure:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,16 @@ def replacing(path: Path) -> Iterator[Path]:
         with suppress(OSError):
             if temporary is not None:
                 temporary.unlink()
+
+
+def check_suffix(path: Path, allowed: Sequence[str]) -> None:
+    """Refuse a path whose format cannot be written, before any work.
+
+    Raises:
+        InputError: its suffix is none of those that are allowed.
+    """
+    if path.suffix.lower() not in allowed:
+        raise InputError(f"{path}: suffix {path.suffix or 'none'!r} cannot be written; allowed: {', '.join(allowed)}")
 
 
 def check_folder(out: Path) -> None:

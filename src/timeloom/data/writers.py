@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from timeloom.errors import InputError
-from timeloom.files import replacing
+from timeloom.files import check_suffix, replacing
 
 WRITABLE_SUFFIXES = (".npz", ".npy", ".csv")
 
@@ -23,11 +23,7 @@ def check_writable_suffix(path: str | Path) -> None:
     Raises:
         InputError: If the suffix is not .npz, .npy or .csv.
     """
-    suffix = Path(path).suffix
-    if suffix.lower() not in WRITABLE_SUFFIXES:
-        raise InputError(
-            f"{path}: suffix {suffix or 'none'!r} cannot be written; allowed: {', '.join(WRITABLE_SUFFIXES)}"
-        )
+    check_suffix(Path(path), WRITABLE_SUFFIXES)
 
 
 def write_series(

@@ -12,7 +12,7 @@ from timeloom.data import Scaler, check_series
 from timeloom.data.missing import fill_missing
 from timeloom.evaluation.page.figures import drawing_style
 from timeloom.evaluation.plots import SYNTHETIC_COLOUR
-from timeloom.ssl.views import VIEWS, View
+from timeloom.ssl.views import NOISE, SEGMENTS, SHORTEST_CROP, VIEWS, View
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 WORDS = {
     "warp": "a stretch lasts longer or shorter",
-    "slice": "4 pieces in random order",
-    "gauss": "noise of 0.05 deviations",
-    "crop": "0.6 or more of it, stretched",
+    "slice": f"{SEGMENTS} pieces in random order",
+    "gauss": f"noise of {NOISE} deviations",
+    "crop": f"{SHORTEST_CROP} or more of it, stretched",
     "flip": "half of the series backwards",
     "slope": "plus a straight line",
     "magnitude": "times a smooth curve",

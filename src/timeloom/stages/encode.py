@@ -17,7 +17,7 @@ from timeloom.data.missing import fill_missing
 from timeloom.encoders import AnyEncoder
 from timeloom.encoders.inputs import Level
 from timeloom.errors import InputError
-from timeloom.files import replacing
+from timeloom.files import check_suffix, replacing
 from timeloom.progress import Progress, silent
 from timeloom.stages import train_encoder, train_tokenizer
 from timeloom.tokenizer.tokenizer import Tokenizer
@@ -125,8 +125,7 @@ def run(
     Raises:
         InputError: `out` is no .npz, or the model cannot take the data.
     """
-    if out.suffix.lower() != ".npz":
-        raise InputError(f"{out}: suffix {out.suffix or 'none'!r} cannot be written; allowed: .npz")
+    check_suffix(out, (".npz",))
     if isinstance(model, Tokenizer):
         check_channels(data.channels, model.spec.channels, data.name, "the data of this run")
     arrays = {}

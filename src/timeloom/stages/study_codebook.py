@@ -10,8 +10,8 @@ from timeloom.data.channels import check_channels
 from timeloom.errors import InputError
 from timeloom.evaluation.codebook_pictures import GridUse, class_use, code_maps, cooccurrences, histograms
 from timeloom.evaluation.measures.tokens import code_cosine, perplexity
-from timeloom.evaluation.page.figures import drawing_style
-from timeloom.files import check_folder, replacing
+from timeloom.evaluation.page.figures import save_png
+from timeloom.files import check_folder
 from timeloom.progress import Progress, silent
 from timeloom.stages import encode
 from timeloom.tokenizer.tokenizer import Tokenizer
@@ -88,8 +88,7 @@ def run(
     if data.y_train is not None:
         pictures[CLASSES] = class_use(uses)
     for done, (name, picture) in enumerate(pictures.items(), 1):
-        with drawing_style(), replacing(out / name) as temporary:
-            picture.savefig(temporary, format="png", metadata={"Software": None})
+        save_png(picture, out / name)
         progress("draw", done, len(pictures))
     if data.y_train is None:
         (out / CLASSES).unlink(missing_ok=True)  # of an earlier study, with labels

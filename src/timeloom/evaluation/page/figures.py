@@ -9,8 +9,11 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree
+
+from timeloom.files import replacing
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -106,6 +109,16 @@ BANDS = [
     ("real", "real (solid line: mean; band: 5-95 %)"),
     ("synthetic", "synthetic (dashed line: mean; band: 5-95 %)"),
 ]
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Write a figure as a PNG file in the drawing style, whole or not at all; the same figure gives the same bytes.
+
+    Raises:
+        InputError: `path` cannot be written.
+    """
+    with drawing_style(), replacing(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Software": None})
 
 
 @contextmanager
