@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, get_args
 
 import pytest
+import torch
 from core_helpers import smoke, tokenizer_config
 
 from timeloom.errors import InputError
@@ -47,6 +48,7 @@ def test_an_unknown_view_is_refused_with_the_known_ones() -> None:
         ({"views": " , "}, "a loss compares a series with a view of it"),
         ({"width": 1}, "width = 1"),
         ({"weight": -1}, "weight = -1"),
+        ({"full_above": -1}, "full_above = -1"),
         ({"two_views": True, "each_level": True}, "two_views = True and each_level = True"),
         ({"lambda": 3}, "unknown key"),
     ],
@@ -102,3 +104,13 @@ def test_no_loss_adds_no_weight_and_a_loss_adds_its_own() -> None:
 def test_a_configuration_survives_its_card() -> None:
     config = tokenizer_config(ssl={"loss": "byol", "views": ["warp", "gauss"]})
     assert TokenizerConfig.parse(config.model_dump(mode="json")) == config
+
+
+@pytest.mark.parametrize(
+    ("full_above", "error", "share"),
+    [(0.2, 0.05, 0.25), (0.2, 0.2, 1.0), (0.2, 7.0, 1.0), (0.2, 0.0, 0.0), (0.0, 0.05, 1.0)],
+)
+def test_a_small_error_of_reconstruction_takes_its_share_of_the_loss(
+    full_above: float, error: float, share: float
+) -> None:
+    assert float(SSLConfig(full_above=full_above).share(torch.tensor(error))) == pytest.approx(share)

@@ -230,6 +230,26 @@ def test_without_weight_a_view_is_not_rebuilt_and_no_other_term_changes() -> Non
         torch.testing.assert_close(term, found[1][name])
 
 
+def test_the_loss_counts_in_proportion_to_an_error_of_reconstruction_that_is_small() -> None:
+    found = []
+    for full_above in (0.0, 1000.0):
+        task = training_task(ssl={"loss": "vibcreg", "width": 16, "full_above": full_above})
+        found.append(loss_terms(task, built(task), {"scaled": series(8)}))
+    whole, part = found
+    share = (whole["recon_time"] + whole["recon_stft"]).item() / 1000
+    for name, term in whole.items():
+        torch.testing.assert_close(part[name], term * (share if name.startswith("ssl_") else 1))
+
+
+def test_a_worse_reconstruction_is_no_way_to_less_of_the_loss() -> None:
+    task = training_task(ssl={"loss": "vibcreg", "width": 16, "full_above": 1000})
+    model = built(task)
+    term = loss_terms(task, model, {"scaled": series(8)})["ssl_invariance"]
+    decoder = [p for grid in model.grids for p in grid.decoder.parameters()]
+    assert not reaches(list(torch.autograd.grad(term, decoder, retain_graph=True, allow_unused=True)))
+    assert reaches(encoder_gradient(model, term))
+
+
 def test_held_out_looks_see_the_reconstruction_alone() -> None:
     task, plain = training_task(ssl={"loss": "byol", "width": 16}), training_task()
     model, batch = built(task).eval(), {"scaled": series()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
+from torch import Tensor
 
 from timeloom.config import Frozen
 from timeloom.ssl.head import LOSSES, Head
@@ -23,6 +24,9 @@ class SSLConfig(Frozen):
         weight: of the whole loss. 1 is the published balance between its terms, scaled (see `Loss.strength`) so that
             its gradient on the encoder is a fifth to two thirds of the reconstruction's (ECG200, steps 50 and 300):
             the weighted loss starts at 0.2 to 0.8 and falls to 0.02 to 0.3, as the reconstruction terms do.
+        full_above: error of reconstruction (mean squared, of scaled series plus their frames) from which on the loss
+            counts in full; below, it counts in proportion to the error, so that codes of smooth series, of which
+            little is lost, go on to be made for reconstruction. 0 counts it in full always (NC-VQVAE).
         recon_view: weight of the view's own reconstruction, which is not quantized (NC-VQVAE); 0 does without it, in
             four fifths of the time, and leaves tokens that are easier to foretell.
     """
@@ -33,6 +37,7 @@ class SSLConfig(Frozen):
     two_views: bool = False
     each_level: bool = False
     weight: float = Field(default=1.0, ge=0)
+    full_above: float = Field(default=0.1, ge=0)
     recon_view: float = Field(default=0.0, ge=0)
 
     @field_validator("views", mode="before")
@@ -78,6 +83,10 @@ class SSLConfig(Frozen):
         factor = self.weight * of.strength / (self.width if of.per_feature else 1)
         rebuilt = {"recon_view": self.recon_view} if self.recon_view else {}
         return rebuilt | {f"ssl_{name}": factor * w for name, w in of.weights.items()}
+
+    def share(self, error: Tensor) -> Tensor | float:
+        """How much of the loss counts, 0 to 1, beside a batch's error of reconstruction."""
+        return (error / self.full_above).clamp(max=1) if self.full_above else 1.0
 
     def head(self, features: int) -> Head:
         """A fresh head for pooled latents of so many features."""

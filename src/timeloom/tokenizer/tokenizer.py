@@ -143,9 +143,9 @@ class Tokenizer(nn.Module):
             scaled: (B, C, T) without NaN: missing values are filled in beforehand.
             observed: (B, C, T) boolean, False where a value was missing: it takes no part in the losses.
             views: as many augmented versions (B, C, T) of `scaled` as `config.ssl.n_views`, for a tokenizer in training
-                that has an SSL head; they add its terms and, where it has weight, `recon_view`, the mean squared error
-                of their own reconstructions plus that of their frames. They are not quantized, so they move no
-                codebook.
+                that has an SSL head; they add its terms, times `config.ssl.share`, and, where it has weight,
+                `recon_view`, the mean squared error of their own reconstructions plus that of their frames. They are
+                not quantized, so they move no codebook.
         """
         n = len(scaled)
         frames = self.front(torch.cat([scaled, *views]))  # one pass for all: views take half as long again, not twice
@@ -168,7 +168,8 @@ class Tokenizer(nn.Module):
         error = (terms["recon_time"] + terms["recon_stft"]).detach()
         terms["texture"] = error * self._texture_nll([of[:n] for of in hidden], target - recon, observed)
         if views:
-            terms |= self._ssl_terms(z, quantized, seen)
+            share = self.config.ssl.share(error)
+            terms |= {name: share * term for name, term in self._ssl_terms(z, quantized, seen).items()}
         if rebuilt:
             error = _errors(series[n:], torch.cat(views))
             error = error + _errors(*(torch.cat([band[n:] for band in of], dim=1) for of in (decoded, frames)))
