@@ -1,8 +1,8 @@
 """Train, sample and evaluate data sets with one preset and several seeds.
 
     python benchmarks/quality.py --data ECG5000.npz GunPoint.npz --preset small --seeds 0 1 2 --work runs
-    python benchmarks/quality.py --table --work runs --published ucr_timevqvae_paper.csv      # what is finished
-    python benchmarks/quality.py --table --figures benchmarks/figures/quality.csv             # what was
+    python benchmarks/quality.py --table --work runs --published ucr_timevqvae_paper.csv ucr_ncvqvae_runs.csv
+    python benchmarks/quality.py --table --figures benchmarks/figures/quality.csv             # what was kept of others
 
 The training split is learned, max(|train|, |test|, 1000) series are sampled in the training split's class proportions
 and measured on the test split, which nothing is tuned on. FID, reconstruction FID, IS and CAS follow the protocol
@@ -19,6 +19,7 @@ import platform
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from timeloom.stages import evaluate, run_config, sample, train
 
 RESULT = "result.json"
 KEY = ("data", "preset", "seed")
+Published = dict[str, dict[str, str]]  # figures, as they are printed, by set and column
 COLUMNS = {"value": "", "floor": "_floor", "memoriser": "_memoriser"}
 METRICS = {
     "ucr": ("fid_fcn", "recon_fid_fcn", "inception_score", "cas"),
@@ -130,52 +132,70 @@ def finished(work: Path | None) -> list[ledger.Row]:
     return [flat(read_json(path), ledger.version(path.parent)) for path in paths]
 
 
-def table(rows: list[ledger.Row], published: Path | None) -> str:
-    """The rows of one preset as a Markdown table, a line a set, beside published figures (columns `dataset`,
-    `fid_TimeVQVAE`, `cas_percent_TimeVQVAE`) if there are any, and then how many sets reach what is wanted.
-    """
+def table(rows: list[ledger.Row], published: Published) -> str:
+    """The rows of one preset as a Markdown table, a line a set, and then how many sets reach what is wanted."""
     by_set: dict[str, list[ledger.Row]] = {}
     for row in rows:
         by_set.setdefault(row["data"], []).append(row)
-    theirs = {}
-    if published is not None:
-        with published.open() as lines:
-            theirs = {row["dataset"]: row for row in csv.DictReader(lines)}
     lines = [
-        "| set | seeds | FID | published | floor | memoriser | reconstruction FID | CAS % | published | train on real "
-        "| IS | real | ROCKET-FID | floor | copies | real | training s | version |",
-        "|" + "---|" * 18,
+        "| set | seeds | FID | TimeVQVAE | NC-VQVAE | floor | memoriser | reconstruction FID | CAS % | TimeVQVAE "
+        "| NC-VQVAE | train on real | IS | real | ROCKET-FID | floor | copies | real | training s | version |",
+        "|" + "---|" * 20,
     ]
     for name, seeds in sorted(by_set.items()):
-        mean, other = summary(seeds), theirs.get(name, {})
-        fid, cas, rocket, copies = mean["fid_fcn"], mean["cas"], mean["fid_rocket"], mean["copy_share"]
+        mean, theirs = summary(seeds), published.get(name, {})
         cells = [
             name,
             ", ".join(str(row["seed"]) for row in seeds),
-            _spread(fid, 3),
-            other.get("fid_TimeVQVAE", ""),
-            f"{fid['floor']:.3f}",
-            f"{fid['memoriser']:.3f}",
-            _spread(mean["recon_fid_fcn"], 3),
-            _spread(cas, 1, 100),
-            other.get("cas_percent_TimeVQVAE", ""),
-            f"{100 * cas['floor']:.1f}",
-            _spread(mean["inception_score"], 2),
-            f"{mean['inception_score']['floor']:.2f}",
-            _spread(rocket, 1),
-            f"{rocket['floor']:.1f}",
-            _spread(copies, 3),
-            f"{copies['floor']:.3f}",
+            _cell(mean["fid_fcn"], 3),
+            theirs.get("fid_TimeVQVAE", ""),
+            theirs.get("fid_NC-VQVAE", ""),
+            _cell(mean["fid_fcn"], 3, of="floor"),
+            _cell(mean["fid_fcn"], 3, of="memoriser"),
+            _cell(mean["recon_fid_fcn"], 3),
+            _cell(mean["cas"], 1, 100),
+            theirs.get("cas_percent_TimeVQVAE", ""),
+            theirs.get("cas_percent_NC-VQVAE", ""),
+            _cell(mean["cas"], 1, 100, of="floor"),
+            _cell(mean["inception_score"], 2),
+            _cell(mean["inception_score"], 2, of="floor"),
+            _cell(mean["fid_rocket"], 1),
+            _cell(mean["fid_rocket"], 1, of="floor"),
+            _cell(mean["copy_share"], 3),
+            _cell(mean["copy_share"], 3, of="floor"),
             ", ".join(f"{row['training_seconds']:.0f}" for row in seeds),
             ", ".join(dict.fromkeys(str(row["version"]) for row in seeds)),
         ]
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join([*lines, *_reached({name: summary(of) for name, of in by_set.items()}, theirs)])
+    return "\n".join([*lines, *_reached({name: summary(of) for name, of in by_set.items()}, published)])
 
 
-def _reached(rows: dict[str, dict[str, Any]], theirs: dict[str, dict[str, str]]) -> list[str]:
-    """One line for each figure that a table of these sets, those of them that are published, is read for."""
-    rows = {name: row for name, row in rows.items() if name in theirs}
+def _published(paths: Sequence[Path]) -> Published:
+    """Published figures by set, from files of two kinds.
+
+    TimeVQVAE: a row a set, columns `dataset`, `fid_TimeVQVAE`, `cas_percent_TimeVQVAE`. NC-VQVAE: a row a set and
+    variant, columns `dataset`, `variant`, `FID`, `cas`; the best of each set's variants stands for it.
+    """
+    found: Published = {}
+    for path in paths:
+        with path.open() as lines:
+            rows = list(csv.DictReader(lines))
+        for name in {row["dataset"] for row in rows}:
+            of = [row for row in rows if row["dataset"] == name]
+            found[name] = found.get(name, {}) | (
+                {
+                    "fid_NC-VQVAE": f"{min(float(row['FID']) for row in of):.1f}",
+                    "cas_percent_NC-VQVAE": f"{max(100 * float(row['cas']) for row in of):.1f}",
+                }
+                if "variant" in of[0]
+                else of[0]
+            )
+    return found
+
+
+def _reached(rows: dict[str, dict[str, Any]], theirs: Published) -> list[str]:
+    """One line for each figure that a table of these sets, those of them that TimeVQVAE publishes, is read for."""
+    rows = {name: row for name, row in rows.items() if "fid_TimeVQVAE" in theirs.get(name, {})}
     if not rows:
         return []
     ratios = [row["fid_fcn"]["value"] / float(theirs[name]["fid_TimeVQVAE"]) for name, row in rows.items()]
@@ -192,11 +212,12 @@ def _reached(rows: dict[str, dict[str, Any]], theirs: dict[str, dict[str, str]])
     ]
 
 
-def _spread(row: dict[str, Any], digits: int, factor: float = 1) -> str:
-    if row["value"] is None:
+def _cell(row: dict[str, Any], digits: int, factor: float = 1, of: str = "value") -> str:
+    """One figure, with its deviation if it is the samples' own of several seeds; "n. d." where there is none."""
+    if row[of] is None:
         return "n. d."
-    spread = f" ± {factor * row['std']:.{digits}f}" if "std" in row else ""
-    return f"{factor * row['value']:.{digits}f}{spread}"
+    spread = f" ± {factor * row['std']:.{digits}f}" if of == "value" and "std" in row else ""
+    return f"{factor * row[of]:.{digits}f}{spread}"
 
 
 def main() -> None:
@@ -211,13 +232,15 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object for each set instead of a table")
     parser.add_argument("--table", action="store_true", help="only print what --work and --figures hold, as a table")
     parser.add_argument("--figures", type=Path, help="of --table: CSV file of runs; those of --work are written to it")
-    parser.add_argument("--published", type=Path, help="of --table: CSV file of published figures to put beside")
+    parser.add_argument(
+        "--published", type=Path, nargs="+", default=[], help="of --table: CSV files of published figures to put beside"
+    )
     args = parser.parse_args()
     if bool(args.data) == args.table or (args.table and args.work is args.figures is None):
         parser.error("give --data, or --table with --work or --figures")
     if args.table:
         rows = ledger.kept(args.figures, finished(args.work), KEY)
-        print(table([row for row in rows if row["preset"] == args.preset], args.published))
+        print(table([row for row in rows if row["preset"] == args.preset], _published(args.published)))
         return
     with tempfile.TemporaryDirectory() as scratch:
         work = args.work or Path(scratch)
@@ -233,7 +256,7 @@ def main() -> None:
             if args.json:
                 print(json.dumps(as_json(args, rows)), flush=True)
         if not args.json:
-            print(table(finished(work), args.published))
+            print(table(finished(work), _published(args.published)))
 
 
 if __name__ == "__main__":
