@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from core_helpers import fitted_tokenizer, spec, tokenizer_config
-from torch import Tensor
+from torch import Tensor, nn
 
 from timeloom.errors import InputError
 from timeloom.prior.decoding import Decoding, SamplingConfig
@@ -129,8 +129,23 @@ def test_the_logits_listen_to_tokens_class_pass_and_place() -> None:
     assert not torch.allclose(base[:, [1, 0, 2]], moved, atol=1e-4)
 
 
+def test_what_is_particular_to_a_class_in_a_cell_reaches_that_class_alone() -> None:
+    """A model of no block adds it to its cell and class: the others' logits stay."""
+    model = prior(FLAT, transformer={"dim": 16, "layers": 1, "heads": 2, "dropout": 0.0})
+    hidden = torch.full((3, 5, 1), model.mask_id)
+    classes = torch.tensor([0, 1, 2])  # 2 is the null class
+    with torch.no_grad():
+        model.transformer.blocks = nn.ModuleList()
+        before = model.transformer(hidden, classes, torch.zeros(3, dtype=torch.long))
+        model.transformer.class_position[1, 3] += torch.linspace(-1, 1, 16)
+        after = model.transformer(hidden, classes, torch.zeros(3, dtype=torch.long))
+    changed = (before != after).any(dim=2)
+    assert changed.nonzero().tolist() == [[1, 3]]
+
+
 def test_a_prior_without_classes_learns_and_samples() -> None:
     model = prior(FLAT, n_classes=0)
+    assert model.transformer.class_position.numel() == 0
     assert loss(model.train(), tokens(FLAT), torch.zeros(12, dtype=torch.long)) > 0
     made = model.eval().sample(torch.zeros(4, dtype=torch.long), SamplingConfig(), generator())
     assert made.shape == (4, 5, 1)

@@ -20,7 +20,7 @@ from timeloom.prior.prior import Prior
 from timeloom.stages import sample, train_prior, train_tokenizer
 from timeloom.stages.run_config import RunConfig
 from timeloom.stages.sample import Samples
-from timeloom.tokenizer.tokenizer import Tokenizer
+from timeloom.tokenizer.tokenizer import Tokenizer, TokenLayout
 
 Models = tuple[Tokenizer, Prior]
 FAST = ("tokenizer_training.steps=6", "prior_training.steps=6", "prior_training.refit_below=0")
@@ -345,13 +345,23 @@ def test_a_missing_or_unfinished_run_is_named(tmp_path: Path) -> None:
         sample.load(tmp_path)
 
 
-def test_lengths_of_training_end_at_two_thirds_of_the_steps() -> None:
-    lengths = train_prior.all_lengths(train_prior.PriorTraining(steps=3000))
+def test_every_other_length_of_training_is_twice_as_long() -> None:
+    lengths = train_prior.all_lengths(train_prior.PriorTraining(), 2000)
     assert lengths[::2] == [63, 125, 250, 500, 1000, 2000]
     assert len(lengths) == 11
     assert lengths[-2] == 1414
-    assert train_prior.all_lengths(train_prior.PriorTraining(steps=3000, lengths=1)) == [2000]
-    assert train_prior.all_lengths(train_prior.PriorTraining(steps=1)) == [1]
+    assert train_prior.all_lengths(train_prior.PriorTraining(lengths=1), 2000) == [2000]
+    assert train_prior.all_lengths(train_prior.PriorTraining(), 1) == [1]
+
+
+@pytest.mark.parametrize(
+    ("grids", "steps"), [((33,), 3000), ((20, 13), 3000), ((17,), 4920), ((3,), 9000), ((46,), 2278), ((500,), 2000)]
+)
+def test_steps_take_the_same_time_for_every_number_of_cells_within_limits(grids: tuple[int, ...], steps: int) -> None:
+    layout = TokenLayout(grids=grids, levels=1, codebook_size=8)
+    assert train_prior.even_steps(train_prior.PriorTraining(steps=3000), layout) == steps
+    assert train_prior.even_steps(train_prior.PriorTraining(steps=3000, stretch=1), layout) == 3000
+    assert train_prior.even_steps(train_prior.PriorTraining(steps=1), layout) >= 1
 
 
 def test_half_of_all_looks_may_pass_without_a_better_loss() -> None:
@@ -370,8 +380,8 @@ def test_a_small_set_holds_nothing_out_where_copies_decide_the_length(tmp_path: 
     training = config.prior_training.model_copy(update=changes)
     record = train_prior.run(data, config.prior, training, config.trainer, config.sampling, tmp_path)
     assert ("best_step" in record) != choose
-    lengths = train_prior.all_lengths(training) if choose else [min(int(record["best_step"]), 6)]
-    assert lengths == [3, 4, 6] or not choose
+    lengths = train_prior.all_lengths(training, 10) if choose else [min(int(record["best_step"]), 6)]
+    assert lengths == [5, 7, 10] or not choose
     place = lengths.index(int(record["trained_steps"]))
     last = tmp_path / ("prior-last.ckpt" if choose else "prior-refit-last.ckpt")
     state = torch.load(last, weights_only=True)["state_dict"]

@@ -100,7 +100,8 @@ class TokenTransformer(nn.Module):
     """Tokens with holes, a class and a pass to logits.
 
     A cell enters as the sum of one embedding for each level, the mask id of a level having an embedding of its own;
-    class, pass and position are added. The class table's last row is the null class.
+    class, pass and position are added, and what is particular to the class in that cell: which tokens begin a series
+    of a class is so learned without the detour over attention. The last class is the null class.
 
     A token's embedding, and its row of the head, is a linear map of features of the tokenizer's code vector plus a row
     of its own: what is learned of a code is so shared with the codes near to it. Rows of its own are what the prior
@@ -127,6 +128,9 @@ class TokenTransformer(nn.Module):
         self.position = nn.Parameter(torch.randn(n_cells, config.dim) * 0.02)
         self.pass_embed = nn.Embedding(len(self.order), config.dim)
         self.class_embed = nn.Embedding(n_classes + 1, config.dim)
+        # without classes it would be the position once more
+        rows = n_classes + 1 if n_classes else 0
+        self.class_position = nn.Parameter(torch.zeros(rows, n_cells, config.dim))
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.dim)
         self.head_weight = nn.Parameter(torch.randn(len(self.order), layout.codebook_size, config.dim) * 0.02)
@@ -161,6 +165,8 @@ class TokenTransformer(nn.Module):
         rows = torch.cat([self.own_rows * known + shared, mask], dim=2).flatten(0, 2)
         x = F.embedding(tokens + self.row, rows).sum(dim=2)
         x = x + self.position + (self.class_embed(labels) + self.pass_embed(drawn))[:, None]
+        if len(self.class_position):
+            x = x + self.class_position[labels]
         for block in self.blocks:
             x = block(x)
         return self.norm(x)

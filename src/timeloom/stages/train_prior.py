@@ -32,6 +32,12 @@ WARPED = 6000
 LONG = 1000
 # of a length of training to the next longer one: the shortest of eleven is a thirty-second of the longest
 RATIO = 2**-0.5
+# a step costs as much for every cell, and as much as this many cells besides
+CELLS_A_STEP = 8
+# cells of the series for which `steps` is meant, those of 256 to 263 or 512 to 527 time points
+USUAL_CELLS = 33
+# of the steps of series with any more cells
+LEAST = 2 / 3
 
 
 class PriorTraining(OptimConfig):
@@ -46,12 +52,14 @@ class PriorTraining(OptimConfig):
         judge_repeats: mask draws in each look.
         patience: looks without a better held-out loss after which training stops; `auto` is half of all looks, for the
             loss lies flat until the learning rate has fallen.
-        refit_below: data sets smaller than this hold nothing out and are trained on all their series, for at most two
-            thirds of `steps`: samples get better for longer than a held-out loss does, until they are copies. Of
-            `lengths` numbers of steps the longest is taken whose samples do not copy, as found while decoding is
-            chosen. So are larger ones, a second time, where the held-out loss turned before half of `steps`: noise in
-            the series may overfit long before their patterns are learned. Without a choice of decoding the best step
-            on held-out series is the length, and small sets are trained twice, too.
+        stretch: series of less than `USUAL_CELLS` cells take more steps, up to this many times `steps`, and those of
+            more cells fewer, so that training takes the same time for all; 1 takes `steps` for all.
+        refit_below: data sets smaller than this hold nothing out and are trained on all their series: samples get
+            better for longer than a held-out loss does, until they are copies. Of `lengths` numbers of steps the
+            longest is taken whose samples do not copy, as found while decoding is chosen. So are larger ones, a second
+            time, for at most two thirds of the steps, where the held-out loss turned before half of them: noise in the
+            series may overfit long before their patterns are learned. Without a choice of decoding the best step on
+            held-out series is the length, and small sets are trained twice, too.
         lengths: how many numbers of steps, each `RATIO` of the next.
         warp: strength of the random time warps of half of the series; `auto` is 0.05 below 1000 series, else 0.
         choose_decoding: try several ways of decoding on the trained prior and keep the best for this run.
@@ -66,7 +74,8 @@ class PriorTraining(OptimConfig):
     judge_every: int = Field(default=50, ge=1)
     judge_repeats: int = Field(default=4, ge=1)
     patience: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
-    refit_below: int = Field(default=300, ge=0)
+    stretch: float = Field(default=3.0, ge=1)
+    refit_below: int = Field(default=1000, ge=0)
     lengths: int = Field(default=11, ge=1)
     warp: train_tokenizer.Warp = "auto"
     choose_decoding: bool = True
@@ -173,6 +182,7 @@ def run(
     labels = class_indices(tokenizer, data.y_train, n)
     n_classes = len(tokenizer.spec.classes or ())
     config = config.resolve(n, tokenizer.layout)
+    training = training.model_copy(update={"steps": even_steps(training, tokenizer.layout)})
     task = PriorTask(config, tokenizer.layout, n_classes, tokenizer.fingerprint, tokenizer.codes)
 
     everything, filled = {"tokens": tokens, "labels": labels}, fill_missing(data.X_train, tokenizer.spec.mean)[0]
@@ -228,7 +238,7 @@ def _train(
         return _Trained(lengths, list(fitted(name, tokens, longest, snapshots=tuple(lengths)).snapshots), record)
 
     if small and training.choose_decoding:
-        return on_all("prior", all_lengths(training), {})
+        return on_all("prior", all_lengths(training, training.steps), {})
     part, unseen = train_tokenizer.hold_out(data, tokens, training.holdout, seed, training.holdout_most)
     first = training.model_copy(update={"steps": half}) if small else training
     judging = Judging(unseen, training.judge_every, training.judge_repeats, patience_of(first))
@@ -238,7 +248,7 @@ def _train(
     record: dict[str, float | str] = {"best_step": found.best_step, "held_out_nll": found.best_loss}
     if not small and found.best_step >= half:
         return _Trained([found.best_step], [found.state], record)
-    lengths = all_lengths(training)
+    lengths = all_lengths(training, max(2 * training.steps // 3, 1))
     chosen = lengths if training.choose_decoding else [min(found.best_step, lengths[-1])]
     return on_all("prior-refit", chosen, record)
 
@@ -250,9 +260,16 @@ def patience_of(training: PriorTraining) -> int:
     return training.patience
 
 
-def all_lengths(training: PriorTraining) -> list[int]:
-    """Numbers of steps, ascending to two thirds of all."""
-    most = max(2 * training.steps // 3, 1)
+def even_steps(training: PriorTraining, layout: TokenLayout) -> int:
+    """Steps that take as much time for series of that layout as `steps` do for one of `USUAL_CELLS` cells."""
+    if training.stretch == 1:
+        return training.steps
+    factor = (USUAL_CELLS + CELLS_A_STEP) / (sum(layout.grids) + CELLS_A_STEP)
+    return max(round(training.steps * min(max(factor, LEAST), training.stretch)), 1)
+
+
+def all_lengths(training: PriorTraining, most: int) -> list[int]:
+    """Numbers of steps, ascending to the most."""
     return sorted({max(round(most * RATIO**i), 1) for i in range(training.lengths)})
 
 
