@@ -143,6 +143,16 @@ def test_what_is_particular_to_a_class_in_a_cell_reaches_that_class_alone() -> N
     assert changed.nonzero().tolist() == [[1, 3]]
 
 
+@pytest.mark.parametrize("n_classes", [0, 2])
+def test_every_parameter_that_is_trained_has_a_gradient(n_classes: int) -> None:
+    """Processes that train together wait for the gradient of each, and stop with an error if one never comes."""
+    model = prior(FLAT, n_classes=n_classes).train()
+    model.loss(tokens(FLAT), torch.zeros(12, dtype=torch.long), generator())["masked_nll"].backward()
+    trained = {name: p.grad is not None for name, p in model.named_parameters() if p.requires_grad}
+    assert all(trained.values()), trained
+    assert ("transformer.class_position" in trained) == (n_classes > 0)
+
+
 def test_a_prior_without_classes_learns_and_samples() -> None:
     model = prior(FLAT, n_classes=0)
     assert model.transformer.class_position.numel() == 0

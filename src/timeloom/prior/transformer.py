@@ -101,7 +101,7 @@ class TokenTransformer(nn.Module):
 
     A cell enters as the sum of one embedding for each level, the mask id of a level having an embedding of its own;
     class, pass and position are added, and what is particular to the class in that cell: which tokens begin a series
-    of a class is so learned without the detour over attention. The last class is the null class.
+    of a class is so learned without a detour over the blocks. The last class is the null class.
 
     A token's embedding, and its row of the head, is a linear map of features of the tokenizer's code vector plus a row
     of its own: what is learned of a code is so shared with the codes near to it. Rows of its own are what the prior
@@ -128,9 +128,9 @@ class TokenTransformer(nn.Module):
         self.position = nn.Parameter(torch.randn(n_cells, config.dim) * 0.02)
         self.pass_embed = nn.Embedding(len(self.order), config.dim)
         self.class_embed = nn.Embedding(n_classes + 1, config.dim)
-        # without classes it would be the position once more
+        # without classes it would be the position once more; several processes wait for the gradient of each parameter
         rows = n_classes + 1 if n_classes else 0
-        self.class_position = nn.Parameter(torch.zeros(rows, n_cells, config.dim))
+        self.class_position = nn.Parameter(torch.zeros(rows, n_cells, config.dim), requires_grad=bool(rows))
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.dim)
         self.head_weight = nn.Parameter(torch.randn(len(self.order), layout.codebook_size, config.dim) * 0.02)

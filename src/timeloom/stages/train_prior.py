@@ -36,7 +36,7 @@ RATIO = 2**-0.5
 CELLS_A_STEP = 8
 # cells of the series for which `steps` is meant, those of 256 to 263 or 512 to 527 time points
 USUAL_CELLS = 33
-# of the steps of series with any more cells
+# share of `steps` that series of many more cells still take
 LEAST = 2 / 3
 
 
