@@ -115,6 +115,12 @@ def line_data(n: int = 24) -> Batch:
     return {"x": x, "y": x @ torch.tensor([1.0, -2.0, 0.5])}
 
 
+def enough_everywhere(state: dict[str, Tensor]) -> bool:
+    """Ends a training (`Stopping.enough`) as soon as it is asked."""
+    assert state
+    return True
+
+
 @dataclass(frozen=True)
 class WatchedTokenizerTask(TokenizerTask):
     """The tokenizer's task, which also leaves each process's codebook on disk after each step."""

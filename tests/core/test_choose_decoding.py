@@ -136,6 +136,16 @@ def test_most_fresh_series_have_no_more_near_copies_than_are_allowed() -> None:
     assert choose_decoding.most_copies(10**6) == pytest.approx(choose_decoding.COPIES, abs=1e-3)
 
 
+@pytest.mark.parametrize(("bias", "far_too_many"), [(0.0, False), (1.5, False), (50.0, True)])
+def test_a_prior_is_trained_for_too_long_where_far_more_samples_copy_than_are_allowed(
+    bias: float, far_too_many: bool
+) -> None:
+    model, series = prior(bias), around_the_liked_one()
+    assert (copies(model, series)[0] > 1.5 * choose_decoding.most_copies(len(series))) == far_too_many
+    labels = torch.zeros(len(series), dtype=torch.long)
+    assert choose_decoding.copies(tokenizer(), model, series, labels, SETTINGS, seed=0) == far_too_many
+
+
 def test_where_all_candidates_copy_one_is_chosen_all_the_same() -> None:
     model, series = prior(50.0), around_the_liked_one()
     assert copies(model, series) == [1.0] * 5
@@ -222,11 +232,11 @@ def test_amounts_of_texture_are_tried_on_the_same_tokens() -> None:
         grid.texture.level.fill_(1.0)
     flat, first = prior(0.0), choose_decoding.CANDIDATES[0]
     plain, loud = (first.model_copy(update={"texture": amount}) for amount in (0.0, 1.0))
-    wanted, made = np.zeros(30, dtype=np.int64), {}
+    labels, made = torch.zeros(20, dtype=torch.long), {}
     for order in ((plain, loud), (loud, plain)):
-        trials = choose_decoding._Trials(model, SETTINGS, decoded(), wanted, 0, lambda _: 0.0)
+        trials = choose_decoding._Trials(model, SETTINGS, decoded(), labels, 0)
         made[order] = {candidate: trials.made(flat, candidate) for candidate in order}
-        (tokens,), _ = trials.drawn(flat, first)
+        tokens = torch.cat(trials.drawn(flat, first)[0])
         assert trials.drawn.cache_info().misses == 1
         np.testing.assert_array_equal(made[order][plain], model.decode(tokens).numpy())
         noise = made[order][loud] - made[order][plain]

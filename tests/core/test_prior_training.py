@@ -11,7 +11,7 @@ from core_helpers import sines, smoke
 
 from timeloom.data import Dataset
 from timeloom.prior.prior import Prior
-from timeloom.stages import train_prior, train_tokenizer
+from timeloom.stages import choose_decoding, train_prior, train_tokenizer
 from timeloom.tokenizer.tokenizer import TokenLayout
 
 FAST = ("tokenizer_training.steps=6",)
@@ -65,6 +65,22 @@ def test_the_second_training_of_a_large_set_takes_at_most_two_thirds_of_the_step
     assert int(record["best_step"]) < 60
     assert record["trained_steps"] in (57, 80)
     assert torch.load(tmp_path / "prior-refit-last.ckpt", weights_only=True)["global_step"] == 80
+
+
+def test_training_ends_at_the_first_look_at_which_far_too_many_samples_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, data = smoke(*FAST), sines()
+    train_tokenizer.run(data, config.tokenizer, config.tokenizer_training, config.trainer, tmp_path)
+    changes = {"steps": 32, "refit_below": 1000, "choose_decoding": True}
+    training = config.prior_training.model_copy(update=changes)
+    ends, records = [], []
+    for share in (1e9, -1.0):  # nothing is too much, everything is
+        monkeypatch.setattr(choose_decoding, "FAR_TOO_MANY", share)
+        records.append(train_prior.run(data, config.prior, training, config.trainer, config.sampling, tmp_path))
+        ends.append(torch.load(tmp_path / "prior-last.ckpt", weights_only=True)["global_step"])
+    assert ends == [32, 4]
+    assert int(records[1]["trained_steps"]) in (1, 2, 3, 4)
 
 
 def test_every_other_length_of_training_is_twice_as_long() -> None:

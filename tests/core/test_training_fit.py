@@ -248,28 +248,6 @@ def test_judging_does_not_disturb_the_training(tmp_path: Path) -> None:
     assert torch.equal(*trails)
 
 
-@pytest.mark.parametrize("average", [0.0, 0.9])
-def test_a_snapshot_is_the_state_of_a_run_that_ended_there(tmp_path: Path, average: float) -> None:
-    long = train(tmp_path / "long", optim={"average": average}, snapshots=(1, 30))
-    short = train(tmp_path / "short", optim={"average": average, "steps": 1})  # the rate of the first step is the same
-    assert same(long.snapshots[0], short.state)
-    assert same(long.snapshots[1], long.state)
-    assert same(long.state, train(tmp_path / "plain", optim={"average": average}).state)
-
-
-def test_snapshots_outlive_a_crash(tmp_path: Path) -> None:
-    whole = train(tmp_path / "whole", snapshots=(5, 25))
-
-    def crash(stage: str, done: int, total: int, note: str = "") -> None:
-        if done == 20:
-            raise Stopped
-
-    with pytest.raises(Stopped):
-        train(tmp_path / "cut", snapshots=(5, 25), progress=crash)
-    resumed = train(tmp_path / "cut", snapshots=(5, 25), resume=True)
-    assert all(same(a, b) for a, b in zip(whole.snapshots, resumed.snapshots, strict=True))
-
-
 def test_progress_hears_every_step_of_a_short_run(tmp_path: Path) -> None:
     heard: list[tuple[str, int, int, str]] = []
     train(tmp_path, progress=lambda *report: heard.append(report))

@@ -49,6 +49,8 @@ MOST_TEXTURE = 1.25
 AS_GOOD = 1.1
 # the share of near copies among fresh real series, in the mean
 COPIES = 0.05
+# times as many near copies as are allowed are too many to be chance, and a longer training would only add to them
+FAR_TOO_MANY = 1.5
 
 
 class Choice(NamedTuple):
@@ -76,6 +78,18 @@ def start_judge(workers: Workers, series: np.ndarray, labels: Tensor, *, seed: i
     """
     if len(labels.unique()) > 1:
         workers.start(JUDGE, _classifier(seed), series, labels.numpy())
+
+
+def copies(
+    tokenizer: Tokenizer, prior: Prior, series: np.ndarray, labels: Tensor, config: SamplingConfig, *, seed: int
+) -> bool:
+    """Whether `choose`, which takes the same arguments, would find far too many near copies with all amounts of noise.
+
+    The most noise is tried: it hides most.
+    """
+    trials = _Trials(tokenizer, config, series, labels, seed)
+    share = trials.copies(prior, _first(_amounts(tokenizer, config)[-1]))
+    return share > FAR_TOO_MANY * most_copies(len(trials.real))
 
 
 def choose(
@@ -112,21 +126,20 @@ def choose(
         workers: where `start_judge` may have begun; else the judge is trained here.
         progress: told about each candidate.
     """
-    rows = np.sort(np.random.default_rng(seed).permutation(len(series))[:MOST_REAL])
-    classes = labels.numpy()
-    wanted = proportional_labels(classes, N_SAMPLES)
-    distance_of = _judge(series, classes, rows, wanted, seed, workers, progress)
-    trials = _Trials(tokenizer, config, series[rows], wanted, seed, distance_of)
-    own, most = float(tokenizer.texture_amount), most_copies(len(rows))
-    free = config.texture == "auto" and own > 0
-    amounts: list[Texture] = ["auto", *(of for of in ((own + 1) / 2, 1.0, MOST_TEXTURE) if free and of > own)]
-    place, texture = _length_and_texture(trials, priors, amounts, most)
+    trials = _Trials(tokenizer, config, series, labels, seed)
+    distance_of = _judge(trials, series, labels, workers, progress)
+    own, amounts, most = float(tokenizer.texture_amount), _amounts(tokenizer, config), most_copies(len(trials.real))
+
+    def distance(prior: Prior, candidate: Decoding) -> float:
+        return distance_of(trials.made(prior, candidate))
+
+    place, texture = _length_and_texture(trials, distance, priors, amounts, most)
     prior = priors[place]
     guidable = prior.n_classes > 1 and prior.config.label_drop > 0
     candidates = [of for of in CANDIDATES if guidable or of.guidance_scale == 1]
     # what the user wrote stays: with that, several may be the same
     candidates = list(dict.fromkeys(_with(config, of.model_copy(update={"texture": texture})) for of in candidates))
-    less: list[Texture] = [0.0, 0.5 * own] if free else []
+    less: list[Texture] = [0.0, 0.5 * own] if _free(tokenizer, config) else []
     others = [amount for amount in less + amounts if amount != texture]
     tried: list[_Tried] = []
 
@@ -136,7 +149,7 @@ def choose(
     def try_all(candidates: Sequence[Decoding]) -> _Tried:
         """The best of these and of those before."""
         for candidate in candidates:
-            tried.append(_Tried(candidate, trials.distance(prior, candidate), trials.copies(prior, candidate)))
+            tried.append(_Tried(candidate, distance(prior, candidate), trials.copies(prior, candidate)))
             progress("decoding", len(tried), n_tries, f"distance {tried[-1].distance:.3g}")
         allowed = max(most, 1.5 * min(of.share for of in tried))
         return min((of for of in tried if of.share <= allowed), key=lambda of: of.distance)
@@ -157,20 +170,37 @@ def _with(config: SamplingConfig, candidate: Decoding) -> Decoding:
     return candidate.model_copy(update={name: getattr(resolved, name) for name in names})
 
 
+def _free(tokenizer: Tokenizer, config: SamplingConfig) -> bool:
+    """Whether the amount of texture is to be chosen."""
+    return config.texture == "auto" and float(tokenizer.texture_amount) > 0
+
+
+def _amounts(tokenizer: Tokenizer, config: SamplingConfig) -> list[Texture]:
+    """Amounts of texture, ascending from the measured one."""
+    own, free = float(tokenizer.texture_amount), _free(tokenizer, config)
+    return ["auto", *(of for of in ((own + 1) / 2, 1.0, MOST_TEXTURE) if free and of > own)]
+
+
+def _first(amount: Texture) -> Decoding:
+    """The candidate that copies least, with an amount of texture."""
+    return CANDIDATES[0].model_copy(update={"texture": amount})
+
+
 class _Trials:
-    """Samples of priors, of the same classes and from the same seed; how far they are, and how many of them copy."""
+    """Samples of priors, of the training series' classes and from one seed, beside drawn training series.
+
+    Attributes:
+        rows: places of the drawn training series.
+        real: those series.
+        wanted: classes of the samples.
+    """
 
     def __init__(
-        self,
-        tokenizer: Tokenizer,
-        config: SamplingConfig,
-        real: np.ndarray,
-        wanted: np.ndarray,
-        seed: int,
-        distance_of: Callable[[np.ndarray], float],
+        self, tokenizer: Tokenizer, config: SamplingConfig, series: np.ndarray, labels: Tensor, seed: int
     ) -> None:
-        self.tokenizer, self.config, self.real, self.wanted, self.seed = tokenizer, config, real, wanted, seed
-        self.distance_of = distance_of
+        self.tokenizer, self.config, self.seed = tokenizer, config, seed
+        self.rows = np.sort(np.random.default_rng(seed).permutation(len(series))[:MOST_REAL])
+        self.real, self.wanted = series[self.rows], proportional_labels(labels.numpy(), N_SAMPLES)
         # each is wanted twice, to be judged and for its copies; that of the found prior a few looks later
         self.made = functools.lru_cache(maxsize=4)(self._made)
         # amounts of texture are tried on the same tokens
@@ -193,10 +223,6 @@ class _Trials:
         """Share of near copies."""
         return copy_share(self.real, self.made(prior, candidate))
 
-    def distance(self, prior: Prior, candidate: Decoding) -> float:
-        """Frechet joint distance to the drawn series."""
-        return self.distance_of(self.made(prior, candidate))
-
 
 class _Tried(NamedTuple):
     decoding: Decoding
@@ -214,23 +240,24 @@ def most_copies(n: int) -> float:
 
 
 def _length_and_texture(
-    trials: _Trials, priors: Sequence[Prior], amounts: Sequence[Texture], most: float
+    trials: _Trials,
+    distance: Callable[[Prior, Decoding], float],
+    priors: Sequence[Prior],
+    amounts: Sequence[Texture],
+    most: float,
 ) -> tuple[int, Texture]:
     """Place of a prior and an amount: of the longest trained ones that do not copy, each with its amount, the nearest.
 
     Where all priors copy with all amounts, the one that was trained least, with all of the noise if that is free.
     """
 
-    def first(amount: Texture) -> Decoding:
-        return CANDIDATES[0].model_copy(update={"texture": amount})
-
     def longest(amount: Texture) -> int | None:
-        return _longest(priors, lambda prior: trials.copies(prior, first(amount)) <= most)
+        return _longest(priors, lambda prior: trials.copies(prior, _first(amount)) <= most)
 
     pairs = [(place, amount) for amount in amounts if (place := longest(amount)) is not None]
     if len(pairs) < 2:
         return pairs[0] if pairs else (len(priors) - 1, 1.0 if 1.0 in amounts else "auto")
-    return min(pairs, key=lambda pair: trials.distance(priors[pair[0]], first(pair[1])))
+    return min(pairs, key=lambda pair: distance(priors[pair[0]], _first(pair[1])))
 
 
 def _longest(priors: Sequence[Prior], passes: Callable[[Prior], bool]) -> int | None:
@@ -254,25 +281,20 @@ def _classifier(seed: int) -> FCN:
 
 
 def _judge(
-    series: np.ndarray,
-    classes: np.ndarray,
-    rows: np.ndarray,
-    wanted: np.ndarray,
-    seed: int,
-    workers: Workers,
-    progress: Progress,
+    trials: _Trials, series: np.ndarray, labels: Tensor, workers: Workers, progress: Progress
 ) -> Callable[[np.ndarray], float]:
-    """The distance of made series, of the wanted classes, to the drawn rows of the training series."""
+    """Frechet joint distance of made series, of the wanted classes, to the drawn training series."""
+    classes = labels.numpy()
     n_classes = int(classes.max()) + 1
     if len(np.unique(classes)) > 1:
-        judge = workers.train(JUDGE, _classifier(seed), series, classes, progress)
+        judge = workers.train(JUDGE, _classifier(trials.seed), series, classes, progress)
     else:
-        judge = Rocket(seed=JUDGE_SEED + seed).fit(series[rows])
-    features = judge.encode(series[rows])
+        judge = Rocket(seed=JUDGE_SEED + trials.seed).fit(trials.real)
+    features = judge.encode(trials.real)
     # a class weighs as much as the features do
     weight = np.linalg.norm(features, axis=1).mean()
-    goal = _joint(features, classes[rows], n_classes, weight)
-    return lambda made: frechet_distance(goal, _joint(judge.encode(made), wanted, n_classes, weight))
+    goal = _joint(features, classes[trials.rows], n_classes, weight)
+    return lambda made: frechet_distance(goal, _joint(judge.encode(made), trials.wanted, n_classes, weight))
 
 
 def _joint(features: NDArray[np.float32], labels: NDArray[np.int64], n: int, weight: float) -> NDArray[np.float64]:

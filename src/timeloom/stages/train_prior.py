@@ -23,7 +23,7 @@ from timeloom.progress import Progress, silent
 from timeloom.stages import choose_decoding, train_tokenizer
 from timeloom.threads import cpu_threads
 from timeloom.tokenizer.tokenizer import Tokenizer, TokenLayout
-from timeloom.training import Batch, FitResult, Judging, OptimConfig, TrainerConfig, fit
+from timeloom.training import Batch, FitResult, Judging, OptimConfig, Stopping, TrainerConfig, fit
 
 FOLDER = "prior"
 # warped series in all, however few there are to be warped
@@ -34,6 +34,8 @@ LONG = 1000
 RATIO = 2**-0.5
 # a step costs as much for every cell, and as much as this many cells besides
 CELLS_A_STEP = 8
+# shares of the longest training after which it may end, for its samples are copies
+LOOKS = (1 / 8, 1 / 4, 1 / 2)
 # cells of the series for which `steps` is meant, those of 256 to 263 or 512 to 527 time points
 USUAL_CELLS = 33
 # share of `steps` that series of many more cells still take
@@ -56,10 +58,11 @@ class PriorTraining(OptimConfig):
             more cells fewer, so that training takes the same time for all; 1 takes `steps` for all.
         refit_below: data sets smaller than this hold nothing out and are trained on all their series: samples get
             better for longer than a held-out loss does, until they are copies. Of `lengths` numbers of steps the
-            longest is taken whose samples do not copy, as found while decoding is chosen. So are larger ones, a second
-            time, for at most two thirds of the steps, where the held-out loss turned before half of them: noise in the
-            series may overfit long before their patterns are learned. Without a choice of decoding the best step on
-            held-out series is the length, and small sets are trained twice, too.
+            longest is taken whose samples do not copy, as found while decoding is chosen; training ends early where
+            far too many copy already. So are larger ones, a second time, for at most two thirds of the steps, where
+            the held-out loss turned before half of them: noise in the series may overfit long before their patterns
+            are learned. Without a choice of decoding the best step on held-out series is the length, and small sets
+            are trained twice, too.
         lengths: how many numbers of steps, each `RATIO` of the next.
         warp: strength of the random time warps of half of the series; `auto` is 0.05 below 1000 series, else 0.
         choose_decoding: try several ways of decoding on the trained prior and keep the best for this run.
@@ -189,7 +192,10 @@ def run(
     with Workers(paying_workers() if training.steps >= LONG else 0) as workers:
         if training.choose_decoding:
             choose_decoding.start_judge(workers, filled, labels, seed=seed)
-        trained = _train(task, everything, data, training, trainer, out, seed=seed, resume=resume, progress=progress)
+        copying = _Copying(task, tokenizer, filled, labels, sampling, seed) if training.choose_decoding else None
+        trained = _train(
+            task, everything, data, training, trainer, out, copying, seed=seed, resume=resume, progress=progress
+        )
         priors, chosen = [_built(task, state) for state in trained.states], 0
         record: dict[str, float | str] = {"steps": training.steps, **trained.record}
         if training.choose_decoding:
@@ -202,6 +208,22 @@ def run(
             record |= {**choice.decoding.model_dump(), "decoding_distance": choice.distance}
     priors[chosen].save_pretrained(out / FOLDER)
     return {"seconds": time.perf_counter() - start, **record, "trained_steps": trained.lengths[chosen]}
+
+
+@dataclass(frozen=True)
+class _Copying:
+    """Asked whether a prior of some weights has been trained for so long that far too many samples copy."""
+
+    task: PriorTask
+    tokenizer: Tokenizer
+    series: np.ndarray
+    labels: Tensor
+    sampling: SamplingConfig
+    seed: int
+
+    def __call__(self, state: dict[str, Tensor]) -> bool:
+        prior = _built(self.task, state)
+        return choose_decoding.copies(self.tokenizer, prior, self.series, self.labels, self.sampling, seed=self.seed)
 
 
 class _Trained(NamedTuple):
@@ -219,6 +241,7 @@ def _train(
     training: PriorTraining,
     trainer: TrainerConfig,
     out: Path,
+    copying: _Copying | None,
     *,
     seed: int,
     resume: bool,
@@ -235,7 +258,10 @@ def _train(
 
     def on_all(name: str, lengths: list[int], record: dict[str, float | str]) -> _Trained:
         longest = training.model_copy(update={"steps": lengths[-1]})
-        return _Trained(lengths, list(fitted(name, tokens, longest, snapshots=tuple(lengths)).snapshots), record)
+        looks = tuple(of for of in lengths if of in {round(share * lengths[-1]) for share in LOOKS})
+        stopping = Stopping(looks, copying, "samples copy") if copying is not None else None
+        states = fitted(name, tokens, longest, snapshots=tuple(lengths), stopping=stopping).snapshots
+        return _Trained(lengths[: len(states)], list(states), record)
 
     if small and training.choose_decoding:
         return on_all("prior", all_lengths(training, training.steps), {})

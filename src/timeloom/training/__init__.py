@@ -3,7 +3,7 @@
 from timeloom.training.batches import Batch, StepBatches, step_seed
 from timeloom.training.config import OptimConfig, TrainerConfig
 from timeloom.training.fit import FitResult, check_processes, fit
-from timeloom.training.task import Judging, Task, combine
+from timeloom.training.task import Judging, Stopping, Task, combine
 
 __all__ = [
     "Batch",
@@ -11,6 +11,7 @@ __all__ = [
     "Judging",
     "OptimConfig",
     "StepBatches",
+    "Stopping",
     "Task",
     "TrainerConfig",
     "check_processes",

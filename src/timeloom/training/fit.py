@@ -22,7 +22,7 @@ from timeloom.progress import Progress, silent
 from timeloom.threads import cpu_threads
 from timeloom.training.batches import Batch
 from timeloom.training.config import OptimConfig, TrainerConfig
-from timeloom.training.task import Judging, Task
+from timeloom.training.task import Judging, Stopping, Task
 
 if TYPE_CHECKING:
     from lightning import Trainer
@@ -38,7 +38,7 @@ class FitResult:
         state: the state of the model: the best judged one, else the average, else the last.
         best_step: step of the best judged state, None without judging.
         best_loss: its loss.
-        snapshots: the state (the average, if there is one) at each step that was asked for.
+        snapshots: the state (the average, if there is one) at each step that was asked for, up to the last step.
     """
 
     state: dict[str, Tensor]
@@ -96,6 +96,7 @@ def fit(
     seed: int,
     judging: Judging | None = None,
     snapshots: tuple[int, ...] = (),
+    stopping: Stopping | None = None,
     resume: bool = False,
     progress: Progress = silent,
 ) -> FitResult:
@@ -110,7 +111,8 @@ def fit(
         folder: where logs and checkpoints go.
         seed: source of all randomness.
         judging: how the best state is chosen.
-        snapshots: steps whose states are kept beside it.
+        snapshots: steps whose states are kept beside it, ascending.
+        stopping: what may end the training early.
         resume: go on from the last checkpoint in `folder`, if there is one.
         progress: told the step and the loss.
 
@@ -126,13 +128,14 @@ def fit(
         for log in (folder / "logs" / stage).glob("metrics*.csv"):
             log.unlink(missing_ok=True)
     log_every = trainer_config.log_every
-    module = TrainingModule(task, data, optim, judging, seed, trainer_config.compile, log_every, snapshots)
+    compiled = trainer_config.compile
+    module = TrainingModule(task, data, optim, judging, seed, compiled, log_every, snapshots, stopping)
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), cpu_threads(trainer_config.threads):
         hush()
         if not (last.exists() and bool(_read(last)["state_dict"]["finished"])):
             trainer = _trainer(stage, optim, trainer_config, folder, last, progress)
             _run(trainer, module, last if last.exists() else None)
-    result = _result(_read(last), len(snapshots), judged=judging is not None, averaged=bool(optim.average))
+    result = _result(_read(last), snapshots, judged=judging is not None, averaged=bool(optim.average))
     if result.best_step == 0 or not all(t.isfinite().all() for t in result.state.values()):
         last.unlink(missing_ok=True)  # every process of a cluster comes by here
         raise InputError(f"{stage}: training diverged, its loss is not finite; lower {stage}_training.lr = {optim.lr}")
@@ -208,14 +211,15 @@ def _read(path: Path) -> dict[str, Any]:
         ) from None
 
 
-def _result(checkpoint: dict[str, Any], n_snapshots: int, *, judged: bool, averaged: bool) -> FitResult:
+def _result(checkpoint: dict[str, Any], snapshots: tuple[int, ...], *, judged: bool, averaged: bool) -> FitResult:
     state = checkpoint["state_dict"]
     prefix = "best." if judged else ("average." if averaged else "model.")
 
     def under(prefix: str) -> dict[str, Tensor]:
         return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
-    kept = tuple(under(f"kept.{place}.") for place in range(n_snapshots))
+    reached = [place for place, step in enumerate(snapshots) if step <= checkpoint["global_step"]]
+    kept = tuple(under(f"kept.{place}.") for place in reached)
     if not judged:
         return FitResult(under(prefix), None, None, kept)
     return FitResult(under(prefix), int(state["best_step"]), float(state["best_loss"]), kept)

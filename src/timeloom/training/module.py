@@ -18,7 +18,7 @@ from timeloom.muon import Muon
 from timeloom.progress import Progress
 from timeloom.training.batches import Batch, Rows, StepBatches, as_is, step_seed
 from timeloom.training.config import OptimConfig
-from timeloom.training.task import Judging, Task, combine
+from timeloom.training.task import Judging, Stopping, Task, combine
 
 # the layers whose weights Muon moves
 HIDDEN = (nn.Linear, nn.Conv1d, nn.ConvTranspose1d)
@@ -43,10 +43,11 @@ class TrainingModule(L.LightningModule):
         compiled: bool,
         log_every: int,
         snapshots: tuple[int, ...] = (),
+        stopping: Stopping | None = None,
     ) -> None:
         super().__init__()
         self.task, self.data, self.optim, self.judging, self.seed = task, data, optim, judging, seed
-        self.compiled, self.log_every, self.snapshots = compiled, log_every, snapshots
+        self.compiled, self.log_every, self.snapshots, self.stopping = compiled, log_every, snapshots, stopping
         self.kept = nn.ModuleList()
         self.model: nn.Module | None = None
         self.average: nn.Module | None = None
@@ -55,6 +56,8 @@ class TrainingModule(L.LightningModule):
         self.best_step: Tensor
         self.register_buffer("finished", torch.tensor(False))
         self.finished: Tensor
+        self.register_buffer("stopped", torch.tensor(False))
+        self.stopped: Tensor
 
     def setup(self, stage: str) -> None:
         """A spawned worker has the default warnings and loggers again."""
@@ -151,6 +154,11 @@ class TrainingModule(L.LightningModule):
             self.kept[self.snapshots.index(step)].load_state_dict(self._shown.state_dict())
         if self.judging is not None and (step % self.judging.every == 0 or step == self.optim.steps):
             self._judge(step)
+        if self.stopping is not None and step in self.stopping.steps:
+            # one process asks: two machines might not round alike
+            enough = self.trainer.is_global_zero and self.stopping.enough(self._shown.state_dict())
+            self.stopped.fill_(self.trainer.strategy.broadcast(enough))
+            self.trainer.should_stop = self.trainer.should_stop or bool(self.stopped)
 
     @property
     def _shown(self) -> nn.Module:
@@ -190,7 +198,14 @@ class TrainingModule(L.LightningModule):
 
     def on_train_start(self) -> None:
         """A run that was cut short between its last look and its end has no step left."""
-        self.trainer.should_stop = self._out_of_patience(self.trainer.global_step)
+        self.trainer.should_stop = bool(self.stopped) or self._out_of_patience(self.trainer.global_step)
+
+    @property
+    def why_stopped(self) -> str:
+        """Why there were no more steps, for the progress bar."""
+        if self.stopping is not None and self.stopped:
+            return self.stopping.reason
+        return f"no gain since {int(self.best_step)}"
 
     def on_train_end(self) -> None:
         """Mark the state, which is written next, as one that needs no further step."""
@@ -217,9 +232,7 @@ class Report(L.Callback):
     def on_train_end(self, trainer: Any, module: Any) -> None:
         if trainer.is_global_zero:
             step = trainer.global_step
-            early = (
-                "" if step == trainer.max_steps else f"stopped at step {step}: no gain since {int(module.best_step)}"
-            )
+            early = "" if step == trainer.max_steps else f"stopped at step {step}: {module.why_stopped}"
             self.progress(self.stage, trainer.max_steps, trainer.max_steps, early)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -42,6 +43,21 @@ class Judging:
     repeats: int = 1
     patience: int = 1_000_000
     terms: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """An end of training before its last step: a small picklable object.
+
+    Attributes:
+        steps: after which it is asked.
+        enough: told the state of the model (the average, if there is one); true ends the training.
+        reason: for the progress bar.
+    """
+
+    steps: tuple[int, ...]
+    enough: Callable[[dict[str, Tensor]], bool]
+    reason: str
 
 
 def combine(terms: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
