@@ -17,7 +17,7 @@ from timeloom.data import Dataset
 from timeloom.errors import InputError
 from timeloom.prior.decoding import SamplingConfig
 from timeloom.prior.prior import Prior
-from timeloom.stages import sample, train_prior, train_tokenizer
+from timeloom.stages import fit_texture, sample, train_prior, train_tokenizer
 from timeloom.stages.run_config import RunConfig
 from timeloom.stages.sample import Samples
 from timeloom.tokenizer.tokenizer import Tokenizer
@@ -307,12 +307,22 @@ def test_a_missing_or_unfinished_run_is_named(tmp_path: Path) -> None:
         sample.load(tmp_path)
 
 
-@pytest.mark.parametrize("without", ["holdout", "texture_steps"])
-def test_an_amount_of_texture_that_is_not_measured_is_refused(without: str) -> None:
-    smoke(f"tokenizer_training.{without}=0")
-    smoke("tokenizer_training.texture=0", f"tokenizer_training.{without}=0")  # none need not be measured
-    with pytest.raises(InputError, match=r"tokenizer_training: texture = 0\.5: is measured on series"):
-        smoke("tokenizer_training.texture=0.5", f"tokenizer_training.{without}=0")
+def test_an_amount_of_texture_that_is_not_trained_is_refused() -> None:
+    smoke("tokenizer_training.texture_steps=0")
+    smoke("tokenizer_training.texture=0", "tokenizer_training.texture_steps=0")  # none need not be trained
+    with pytest.raises(InputError, match=r"tokenizer_training: texture = 0\.5: takes training; allowed: with texture"):
+        smoke("tokenizer_training.texture=0.5", "tokenizer_training.texture_steps=0")
+
+
+def test_without_a_holdout_a_given_amount_of_texture_is_measured_on_the_training_series(tmp_path: Path) -> None:
+    config, data = smoke("tokenizer_training.texture=0.5", "tokenizer_training.holdout=0", *FAST[:1]), sines()
+    record = train_tokenizer.run(data, config.tokenizer, config.tokenizer_training, config.trainer, tmp_path)
+    assert record["texture"] == 0.5
+    tokenizer = Tokenizer.from_pretrained(tmp_path / "tokenizer")
+    assert tokenizer.texture_amount == 0.5
+    scaled = tokenizer.scale(torch.from_numpy(data.X_train))
+    for grid, level in zip(tokenizer.grids, fit_texture.measure(tokenizer, scaled, None), strict=True):
+        torch.testing.assert_close(grid.texture.level, level)
 
 
 def test_the_amount_of_texture_can_be_given_and_marginals_be_fitted(tmp_path: Path) -> None:

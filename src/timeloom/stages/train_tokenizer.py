@@ -43,7 +43,8 @@ class TokenizerTraining(OptimConfig):
 
     Attributes:
         holdout: share of the training series, by class, on which the best step is chosen and the texture measured; 0
-            takes the last step and leaves the texture out.
+            takes the last step, and leaves the texture out unless its amount is given: it is then measured on the
+            training series, which are all that such a tokenizer is meant for.
         holdout_most: no more series than this are held out.
         judge_every: steps between two looks at the held-out loss.
         patience: looks without a better held-out loss after which training stops.
@@ -73,11 +74,8 @@ class TokenizerTraining(OptimConfig):
 
     @model_validator(mode="after")
     def _texture_is_measured(self) -> Self:
-        if self.texture not in ("auto", 0) and not (self.holdout and self.texture_steps):
-            raise ValueError(
-                f"texture = {self.texture}: is measured on series that are held out; allowed: with holdout and "
-                f"texture_steps above 0, which are {self.holdout} and {self.texture_steps}"
-            )
+        if self.texture not in ("auto", 0) and not self.texture_steps:
+            raise ValueError(f"texture = {self.texture}: takes training; allowed: with texture_steps above 0")
         return self
 
 
@@ -182,6 +180,12 @@ def run(
     n = len(filled)
     if not training.holdout:
         tokenizer = _built(task, fit("tokenizer", task, batch, training, trainer, out, **common))  # type: ignore[arg-type]
+        if training.texture not in ("auto", 0):
+            few = {name: of[fitted] for name, of in batch.items()}
+            with cpu_threads(trainer.threads):
+                texture = _texture(tokenizer, batch, few, training, seed)
+            fit_texture.apply(tokenizer, *texture)
+            record["texture"] = texture[1]
     else:
         seen, unseen = hold_out(data, batch, training.holdout, seed, training.holdout_most)
         # the commitment grows as the latents spread, long after reconstruction has stopped to gain from it
@@ -249,7 +253,7 @@ def check_batch(config: TokenizerConfig, training: TokenizerTraining, trainer: T
 def _texture(
     tokenizer: Tokenizer, seen: Batch, unseen: Batch, training: TokenizerTraining, seed: int
 ) -> tuple[list[Tensor], float]:
-    """Train the texture; its levels and amount, as measured on unseen series."""
+    """Train the texture; its levels and amount, as measured on unseen series, if there are any."""
     fit_texture.fit(tokenizer, seen["scaled"], seen.get("observed"), steps=training.texture_steps, seed=seed)
     levels = fit_texture.measure(tokenizer, unseen["scaled"], unseen.get("observed"))
     if training.texture != "auto":
