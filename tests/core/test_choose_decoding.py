@@ -146,6 +146,17 @@ def test_a_prior_is_trained_for_too_long_where_far_more_samples_copy_than_are_al
     assert choose_decoding.copies(tokenizer(), model, series, labels, SETTINGS, seed=0) == far_too_many
 
 
+def test_noise_that_may_be_added_counts_for_half_where_copies_are_looked_for() -> None:
+    noisy, series = copy.deepcopy(tokenizer()), around_the_liked_one()
+    for grid in noisy.grids:
+        grid.texture.level.fill_(1.0)
+    labels = torch.zeros(len(series), dtype=torch.long)
+    for own, texture, expected in ((0.01, "auto", False), (0.01, 0.01, True), (0.0, "auto", True)):
+        noisy.texture_amount.fill_(own)
+        settings = SETTINGS.model_copy(update={"texture": texture})
+        assert choose_decoding.copies(noisy, prior(50.0), series, labels, settings, seed=0) == expected
+
+
 def test_where_all_candidates_copy_one_is_chosen_all_the_same() -> None:
     model, series = prior(50.0), around_the_liked_one()
     assert copies(model, series) == [1.0] * 5

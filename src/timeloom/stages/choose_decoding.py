@@ -83,12 +83,13 @@ def start_judge(workers: Workers, series: np.ndarray, labels: Tensor, *, seed: i
 def copies(
     tokenizer: Tokenizer, prior: Prior, series: np.ndarray, labels: Tensor, config: SamplingConfig, *, seed: int
 ) -> bool:
-    """Whether `choose`, which takes the same arguments, would find far too many near copies with all amounts of noise.
+    """Whether far too many samples of a prior copy; `choose` takes the same arguments.
 
-    The most noise is tried: it hides most.
+    With half of the noise that it might add: a prior that knows the training series by heart should not be trained
+    further because noise would hide that.
     """
     trials = _Trials(tokenizer, config, series, labels, seed)
-    share = trials.copies(prior, _first(_amounts(tokenizer, config)[-1]))
+    share = trials.copies(prior, _first(_amounts(tokenizer, config)[:2][-1]))
     return share > FAR_TOO_MANY * most_copies(len(trials.real))
 
 
