@@ -88,7 +88,10 @@ def test_every_other_length_of_training_is_twice_as_long() -> None:
     assert lengths[::2] == [63, 125, 250, 500, 1000, 2000]
     assert len(lengths) == 11
     assert lengths[-2] == 1414
+    assert train_prior.looks(lengths) == (1000, 500, 250)
+    assert train_prior.looks(train_prior.all_lengths(train_prior.PriorTraining(), 4500)) == (2250, 1125, 563)
     assert train_prior.all_lengths(train_prior.PriorTraining(lengths=1), 2000) == [2000]
+    assert train_prior.looks([2000]) == ()
     assert train_prior.all_lengths(train_prior.PriorTraining(), 1) == [1]
 
 

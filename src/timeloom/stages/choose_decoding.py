@@ -85,11 +85,12 @@ def copies(
 ) -> bool:
     """Whether far too many samples of a prior copy; `choose` takes the same arguments.
 
-    With half of the noise that it might add: a prior that knows the training series by heart should not be trained
-    further because noise would hide that.
+    With no more noise than half the way from the measured amount to the whole, where decoding may choose: a prior that
+    knows the training series by heart should not be trained further because much noise would hide that.
     """
     trials = _Trials(tokenizer, config, series, labels, seed)
-    share = trials.copies(prior, _first(_amounts(tokenizer, config)[:2][-1]))
+    amount = _amounts(tokenizer, config)[:2][-1]  # the measured one, where it is the only one
+    share = trials.copies(prior, _first(amount))
     return share > FAR_TOO_MANY * most_copies(len(trials.real))
 
 

@@ -34,8 +34,8 @@ LONG = 1000
 RATIO = 2**-0.5
 # a step costs as much for every cell, and as much as this many cells besides
 CELLS_A_STEP = 8
-# shares of the longest training after which it may end, for its samples are copies
-LOOKS = (1 / 8, 1 / 4, 1 / 2)
+# looks at which training may end, for its samples are copies: after half of it, a quarter, an eighth
+LOOKS = 3
 # cells of the series for which `steps` is meant, those of 256 to 263 or 512 to 527 time points
 USUAL_CELLS = 33
 # share of `steps` that series of many more cells still take
@@ -258,8 +258,7 @@ def _train(
 
     def on_all(name: str, lengths: list[int], record: dict[str, float | str]) -> _Trained:
         longest = training.model_copy(update={"steps": lengths[-1]})
-        looks = tuple(of for of in lengths if of in {round(share * lengths[-1]) for share in LOOKS})
-        stopping = Stopping(looks, copying, "samples copy") if copying is not None else None
+        stopping = Stopping(looks(lengths), copying, "samples copy") if copying is not None else None
         states = fitted(name, tokens, longest, snapshots=tuple(lengths), stopping=stopping).snapshots
         return _Trained(lengths[: len(states)], list(states), record)
 
@@ -297,6 +296,11 @@ def even_steps(training: PriorTraining, layout: TokenLayout) -> int:
 def all_lengths(training: PriorTraining, most: int) -> list[int]:
     """Numbers of steps, ascending to the most."""
     return sorted({max(round(most * RATIO**i), 1) for i in range(training.lengths)})
+
+
+def looks(lengths: list[int]) -> tuple[int, ...]:
+    """Of ascending numbers of steps, every other of which is twice as long, a half of the last, a quarter and so on."""
+    return tuple(lengths[-3::-2][:LOOKS])
 
 
 def _built(task: PriorTask, state: dict[str, Tensor]) -> Prior:

@@ -73,7 +73,7 @@ class TokenizerTraining(OptimConfig):
     marginals: bool = False
 
     @model_validator(mode="after")
-    def _texture_is_measured(self) -> Self:
+    def _texture_is_trained(self) -> Self:
         if self.texture not in ("auto", 0) and not self.texture_steps:
             raise ValueError(f"texture = {self.texture}: takes training; allowed: with texture_steps above 0")
         return self
