@@ -15,13 +15,11 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from windows import sines
+from windows import windows_of
 
 from timeloom import data as datasets
 from timeloom.evaluation.plots import REAL_COLOUR, SYNTHETIC_COLOUR
-from timeloom.files import read_json
-from timeloom.prior.decoding import SamplingConfig
-from timeloom.stages import sample
+from timeloom.stages import sample, train
 
 COLUMNS = 6
 LINES, MANY = 3, 8  # of a class; of a channel of windows
@@ -35,7 +33,7 @@ def drawn(X: NDArray, n: int, seed: int) -> NDArray:
 
 def synthetic(folder: Path, n: int, seed: int, *, labelled: bool) -> sample.Samples:
     """Samples of a finished run, decoded as its own record says."""
-    config = SamplingConfig.parse(read_json(folder / "run.json")["config"]["sampling"])
+    config = train.saved_sampling(folder)
     return sample.run(*sample.load(folder), n, config, match_labels=labelled, seed=seed)
 
 
@@ -58,7 +56,7 @@ def by_class(name: str, work: Path, seed: int) -> list[Column]:
 
 def by_channel(name: str, window: int, work: Path, seed: int) -> list[Column]:
     """A column a channel of windows, the first of them."""
-    data = sines(window) if name == "Sines" else datasets.load(name, window)
+    data = windows_of(name, window)
     made = synthetic(work / f"{data.name}-{window}" / f"seed{seed}", 40, seed, labelled=False)
     names = data.channels or [f"channel {place}" for place in range(data.n_channels)]
     found = []

@@ -33,9 +33,14 @@ def sines(length: int, n: int = 10_000, channels: int = 5) -> datasets.Dataset:
     return datasets.Dataset("Sines", X.astype(np.float32), None, None, None)
 
 
+def windows_of(name: str, length: int) -> datasets.Dataset:
+    """The windows of a file of a long series, or `Sines`."""
+    return sines(length) if name == "Sines" else datasets.load(name, length)
+
+
 def one_seed(args: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
     """The figures of one data set and seed; read from the work folder if they are there already."""
-    data = sines(args.window) if name == "Sines" else datasets.load(name, args.window)
+    data = windows_of(name, args.window)
     if args.honest:
         data = data.with_test_split()
     folder = args.work / f"{data.name}-{args.window}{'-honest' * args.honest}" / f"seed{seed}"
