@@ -174,21 +174,54 @@ def test_every_front_can_be_fitted_with_several_channels(kind: dict[str, object]
     assert made.isfinite().all()
 
 
-def test_marginals_give_what_is_made_the_values_of_the_series() -> None:
-    """Noise between two levels, which Gaussian noise oversteps on both sides."""
-    model = tokenizer()
-    scaled = torch.rand(400, 1, LENGTH, generator=torch.Generator().manual_seed(0)) * 2 - 1
+def noisy_between(low: float, high: float, scaled: Tensor) -> tuple[Tokenizer, Tensor, Tensor]:
+    """A tokenizer of whole texture and of data within limits, these data, and their tokens."""
+    plain = tokenizer()
+    series = plain.unscale(scaled)
+    limits = {name: (float(plain.unscale(torch.tensor([of])).item()),) for name, of in (("low", low), ("high", high))}
+    model = Tokenizer(plain.config, plain.spec.model_copy(update=limits))
+    model.load_state_dict(plain.state_dict())
+    model.eval()
     fit_texture.fit(model, scaled, None, steps=0, seed=0)
     fit_texture.apply(model, fit_texture.measure(model, scaled, None), 1.0)
-    tokens = model.encode(model.unscale(scaled))
-    before = model.scale(model.decode(tokens, torch.Generator().manual_seed(1)))
+    return model, series, model.encode(series)
+
+
+def test_marginals_give_what_is_made_the_values_of_the_series() -> None:
+    """Noise between two levels, which Gaussian noise oversteps on both sides, and which nothing made may leave."""
+    scaled = torch.rand(400, 1, LENGTH, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    model, series, tokens = noisy_between(-1.0, 1.0, scaled)
+    before = model.scale(model.textured(tokens, torch.Generator().manual_seed(1)))
     assert before.abs().max() > 2
-    fit_texture.fit_marginals(model, scaled, seed=0)
+    fit_texture.fit_marginals(model, series, None, seed=0)
     after = model.scale(model.decode(tokens, torch.Generator().manual_seed(1)))
     assert after.abs().max() <= 1.001
     levels = torch.linspace(0.02, 0.98, 25)
     torch.testing.assert_close(after.flatten().quantile(levels), 2 * levels - 1, atol=0.03, rtol=0)
+    assert (after.abs() > 0.999).float().mean() < 0.01  # no heap at the ends
     assert torch.equal(model.decode(tokens), tokenizer().decode(tokens))  # the plain mean is not touched
+
+
+def test_a_value_that_many_have_comes_back_exactly_and_as_often() -> None:
+    scaled = noise(400).clamp(min=0.0)
+    model, series, tokens = noisy_between(0.0, float(scaled.max()), scaled)
+    fit_texture.fit_marginals(model, series, None, seed=0)
+    made = model.decode(tokens, torch.Generator().manual_seed(1))
+    share = (made == series.min()).float().mean().item()
+    assert share == pytest.approx((series == series.min()).float().mean().item(), abs=0.02)
+
+
+def test_values_that_were_not_observed_do_not_count_among_the_marginals() -> None:
+    scaled = noise(400)
+    observed = torch.rand(scaled.shape, generator=torch.Generator().manual_seed(2)) < 0.3
+    model, series, tokens = noisy_between(-5.0, 5.0, scaled)
+    filled = torch.where(observed, series, model.unscale(torch.zeros(1)))
+    fit_texture.fit_marginals(model, filled, observed, seed=0)
+    made = model.scale(model.decode(tokens, torch.Generator().manual_seed(1)))
+    assert made.std().item() == pytest.approx(1.0, abs=0.05)
+    nothing = torch.zeros_like(observed)
+    fit_texture.fit_marginals(model, series, nothing, seed=0)  # a channel that is missing altogether
+    assert model.decode(tokens, torch.Generator().manual_seed(1)).isfinite().all()
 
 
 def test_of_many_series_sorted_by_class_all_classes_are_fitted(monkeypatch: pytest.MonkeyPatch) -> None:

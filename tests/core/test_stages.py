@@ -199,7 +199,7 @@ def test_guidance_needs_a_prior_that_knows_the_null_class(models: Models) -> Non
     assert np.isfinite(sample.run(*models, 4, strong).X).all()
     tokenizer, prior = models
     undropped = Prior(prior.config.model_copy(update={"label_drop": 0.0}), prior.layout, 2, prior.tokenizer).eval()
-    with pytest.raises(InputError, match=r"guidance = 2\.0: needs a prior .* label_drop above 0"):
+    with pytest.raises(InputError, match=r"guidance = 2\.0: needs a prior .*label_drop above 0"):
         sample.run(tokenizer, undropped, 4, strong)
 
 
@@ -331,6 +331,16 @@ def test_the_amount_of_texture_can_be_given_and_marginals_be_fitted(tmp_path: Pa
     tokenizer = Tokenizer.from_pretrained(tmp_path / "tokenizer")
     assert record["texture"] == tokenizer.texture_amount == 0.5
     assert tokenizer.marginals.fitted
-    assert tokenizer.marginals.real[0, -1].item() == pytest.approx(
-        tokenizer.scale(torch.from_numpy(data.X_train)).max()
-    )
+    assert tokenizer.marginals.real[0, -1].item() == data.X_train.max()
+
+
+def test_few_series_keep_the_noise_of_those_that_were_held_out(tmp_path: Path) -> None:
+    """The tokenizer that learned all of them has lost less of each than it would lose of others."""
+    data, found = sines(), {}
+    for name, overrides in (("all", ()), ("part", ("tokenizer_training.refit_below=0", "tokenizer_training.steps=3"))):
+        config = smoke("tokenizer_training.steps=6", "tokenizer_training.refit_below=300", *overrides)
+        train_tokenizer.run(data, config.tokenizer, config.tokenizer_training, config.trainer, tmp_path / name)
+        found[name] = Tokenizer.from_pretrained(tmp_path / name / "tokenizer")
+    (refitted,), (first,) = found["all"].grids, found["part"].grids
+    assert not torch.equal(refitted.decoder.head.weight, first.decoder.head.weight)
+    assert torch.equal(refitted.texture.level, first.texture.level)

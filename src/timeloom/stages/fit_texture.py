@@ -104,14 +104,16 @@ def apply(tokenizer: Tokenizer, levels: list[Tensor], amount: float) -> None:
 
 
 @torch.no_grad()
-def fit_marginals(tokenizer: Tokenizer, scaled: Tensor, *, seed: int, batch_size: int = 256) -> None:
-    """Map the values of reconstructions with their texture to those of the scaled series (N, C, T) themselves."""
+def fit_marginals(
+    tokenizer: Tokenizer, series: Tensor, observed: Tensor | None, *, seed: int, batch_size: int = 256
+) -> None:
+    """Map the values of reconstructions with their texture to those of the series (N, C, T) themselves.
+
+    The map is that of the tokenizer's amount of texture; values that were not `observed` (N, C, T) do not count.
+    """
     generator = torch.Generator().manual_seed(seed)
-    made = [
-        tokenizer.scale(tokenizer.decode(tokenizer.encode(tokenizer.unscale(part)), generator))
-        for part in scaled.split(batch_size)
-    ]
-    tokenizer.marginals.fit(torch.cat(made), scaled)
+    made = [tokenizer.textured(tokenizer.encode(part), generator) for part in series.split(batch_size)]
+    tokenizer.marginals.fit(torch.cat(made), series, observed)
 
 
 @torch.no_grad()

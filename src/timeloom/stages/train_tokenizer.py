@@ -50,11 +50,13 @@ class TokenizerTraining(OptimConfig):
         patience: looks without a better held-out loss after which training stops.
         refit_below: data sets smaller than this are trained a second time on all their series, for the number of steps
             that the held-out loss found; to take no longer than others, each time for at most half of `steps`.
-        warp: strength of the random time warps of half of the series; `auto` is 0.05 below 1000 series, else 0.
+        warp: strength of the random time warps of half of the series; `auto` is 0.05 below 1000 series, else 0. Series
+            with missing values are not warped.
         texture_steps: steps of the texture's own training; 0 leaves it out.
-        texture: the amount of it, 0 to 1; `auto` measures on held-out series how much looks best, and where
-            samples would be near copies stage 2 may take more (see `SamplingConfig`).
-        marginals: map each channel's values so that they are distributed as in the training series.
+        texture: the amount of it, 0 to 1; `auto` measures on held-out series how much looks best, and stage 2 begins
+            from there when it chooses how to decode.
+        marginals: map each channel's values so that with that amount of texture, which then stays, they are
+            distributed as in the training series.
     """
 
     steps: int = Field(default=1000, ge=1)
@@ -210,7 +212,7 @@ def run(
         record["texture"] = texture[1]
     if training.marginals:
         with cpu_threads(trainer.threads):
-            fit_texture.fit_marginals(tokenizer, batch["scaled"], seed=seed)
+            fit_texture.fit_marginals(tokenizer, torch.from_numpy(filled), batch.get("observed"), seed=seed)
     tokenizer.save_pretrained(out / FOLDER)
     return {"seconds": time.perf_counter() - start, **record}
 

@@ -27,12 +27,18 @@ class Marginals(nn.Module):
         self.real: Tensor
         self.fitted: Tensor
 
-    def fit(self, made: Tensor, real: Tensor) -> None:
-        """Learn the quantiles of made (N, C, T) and real series (M, C, T)."""
+    def fit(self, made: Tensor, real: Tensor, observed: Tensor | None = None) -> None:
+        """Learn the quantiles of made (N, C, T) and real series (M, C, T).
+
+        Where some values of N = M series are not `observed`, neither series' values count there, unless a channel has
+        no others.
+        """
         for knots, series in ((self.made, made), (self.real, real)):
-            values = series.transpose(0, 1).flatten(1).sort(dim=1).values
-            place = torch.linspace(0, values.shape[1] - 1, KNOTS, dtype=torch.double).round().long()
-            knots.copy_(values[:, place.to(values.device)])
+            for channel, values in enumerate(series.unbind(dim=1)):
+                seen = None if observed is None else observed[:, channel]
+                known = (values if seen is None or not seen.any() else values[seen]).flatten().sort().values
+                place = torch.linspace(0, len(known) - 1, KNOTS, dtype=torch.double).round().long()
+                knots[channel] = known[place.to(known.device)]
         self.fitted.fill_(True)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -42,5 +48,6 @@ class Marginals(nn.Module):
         values = x.transpose(0, 1).flatten(1).contiguous()
         right = torch.searchsorted(self.made, values).clamp(1, KNOTS - 1)
         low, high, start, end = (of.gather(1, place) for of in (self.made, self.real) for place in (right - 1, right))
-        share = ((values - low) / (high - low).clamp(min=1e-12)).clamp(0, 1)
+        gap = high - low
+        share = torch.where(gap > 0, (values - low) / gap, (values > low).float()).clamp(0, 1)
         return torch.lerp(start, end, share).view(x.shape[1], x.shape[0], -1).transpose(0, 1)

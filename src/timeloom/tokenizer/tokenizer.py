@@ -244,16 +244,24 @@ class Tokenizer(nn.Module):
         those were fitted; where every training series has one mean or deviation, so has each of these; and what lies
         beyond the range of the training values is cut off. Without a generator they are the decoder's mean.
         """
+        if generator is None:
+            return self.unscale(self.front.inverse(self._bands(self.decoder_features(tokens))))
+        series = self.marginals(self.textured(tokens, generator, texture))
+        return self._as_all_series(series).clamp(*self.limits)
+
+    @torch.no_grad()
+    def textured(self, tokens: Tensor, generator: torch.Generator, texture: float | Literal["auto"] = "auto") -> Tensor:
+        """Series (B, C, T) in the data's unit with their texture, before `decode` gives them the data's values."""
         amount = float(self.texture_amount) if texture == "auto" else texture
         features = self.decoder_features(tokens)
-        bands = [grid.decoder.head(of) for grid, of in zip(self.grids, features, strict=True)]
-        if generator is not None and amount > 0:
+        bands = self._bands(features)
+        if amount > 0:
             noise = self.texture(features, generator)
             bands = [band + amount * of for band, of in zip(bands, noise, strict=True)]
-        series = self.front.inverse(bands)
-        if generator is None:
-            return self.unscale(series)
-        return self._as_all_series(self.unscale(self.marginals(series))).clamp(*self.limits)
+        return self.unscale(self.front.inverse(bands))
+
+    def _bands(self, features: list[Tensor]) -> list[Tensor]:
+        return [grid.decoder.head(of) for grid, of in zip(self.grids, features, strict=True)]
 
     def _as_all_series(self, series: Tensor) -> Tensor:
         """Series (B, C, T) with the mean and the deviation that every training series has in a channel, if so."""
