@@ -13,7 +13,8 @@ from torch import Tensor
 
 from timeloom.data import proportional_labels
 from timeloom.encoders import FCN, Rocket
-from timeloom.evaluation.measures.copying import copy_share
+from timeloom.encoders.inputs import SeriesScaler
+from timeloom.evaluation.measures.copying import nearest_distances, too_near
 from timeloom.evaluation.measures.frechet import frechet_distance
 from timeloom.evaluation.workers import Workers
 from timeloom.prior.decoding import Decoding, SamplingConfig
@@ -37,8 +38,9 @@ CANDIDATES = (
     Decoding(temperature=1.0, choice_temperature=4.0, guidance_scale=3.0),
 )
 N_SAMPLES = 400
-MOST_REAL = 1000
-# a judge of its own: not the network that an evaluation with seed 0 trains
+# training series that samples are compared with: as a set, and each with the nearest
+MOST_REAL, MOST_NEAR = 1000, 10_000
+# a judge of its own, not the network that an evaluation with seed 0 trains, and samples that `sample` will not draw
 JUDGE_SEED = 1000
 JUDGE_STEPS = 250
 JUDGE = "judge"
@@ -91,7 +93,7 @@ def copies(
     trials = _Trials(tokenizer, config, series, labels, seed)
     amount = _amounts(tokenizer, config)[:2][-1]  # the measured one, where it is the only one
     share = trials.copies(prior, _first(amount))
-    return share > FAR_TOO_MANY * most_copies(len(trials.real))
+    return share > FAR_TOO_MANY * most_copies(len(trials.near))
 
 
 def choose(
@@ -130,7 +132,7 @@ def choose(
     """
     trials = _Trials(tokenizer, config, series, labels, seed)
     distance_of = _judge(trials, series, labels, workers, progress)
-    own, amounts, most = float(tokenizer.texture_amount), _amounts(tokenizer, config), most_copies(len(trials.real))
+    own, amounts, most = float(tokenizer.texture_amount), _amounts(tokenizer, config), most_copies(len(trials.near))
 
     def distance(prior: Prior, candidate: Decoding) -> float:
         return distance_of(trials.made(prior, candidate))
@@ -173,8 +175,8 @@ def _with(config: SamplingConfig, candidate: Decoding) -> Decoding:
 
 
 def _free(tokenizer: Tokenizer, config: SamplingConfig) -> bool:
-    """Whether the amount of texture is to be chosen."""
-    return config.texture == "auto" and float(tokenizer.texture_amount) > 0
+    """Whether the amount of texture is to be chosen; marginals were fitted for one amount."""
+    return config.texture == "auto" and float(tokenizer.texture_amount) > 0 and not tokenizer.marginals.fitted
 
 
 def _amounts(tokenizer: Tokenizer, config: SamplingConfig) -> list[Texture]:
@@ -194,6 +196,7 @@ class _Trials:
     Attributes:
         rows: places of the drawn training series.
         real: those series.
+        near: all training series, but for those of very large sets, scaled and flat (N, V).
         wanted: classes of the samples.
     """
 
@@ -201,8 +204,12 @@ class _Trials:
         self, tokenizer: Tokenizer, config: SamplingConfig, series: np.ndarray, labels: Tensor, seed: int
     ) -> None:
         self.tokenizer, self.config, self.seed = tokenizer, config, seed
-        self.rows = np.sort(np.random.default_rng(seed).permutation(len(series))[:MOST_REAL])
+        order = np.random.default_rng(seed).permutation(len(series))
+        self.rows = np.sort(order[:MOST_REAL])
         self.real, self.wanted = series[self.rows], proportional_labels(labels.numpy(), N_SAMPLES)
+        self.scaler = SeriesScaler.fit(series)
+        self.near = self._flat(series[np.sort(order[:MOST_NEAR])])
+        self.threshold = too_near(self.near)
         # each is wanted twice, to be judged and for its copies; that of the found prior a few looks later
         self.made = functools.lru_cache(maxsize=4)(self._made)
         # amounts of texture are tried on the same tokens
@@ -210,7 +217,7 @@ class _Trials:
 
     def _drawn(self, prior: Prior, candidate: Decoding) -> tuple[list[Tensor], Tensor]:
         """Tokens of the wanted classes, and the state of the generator after them."""
-        generator = torch.Generator().manual_seed(self.seed)
+        generator = torch.Generator().manual_seed(JUDGE_SEED + self.seed)
         settings = self.config.resolve(candidate)  # what the user wrote stays
         parts = torch.from_numpy(self.wanted).split(self.config.batch_size)
         return [prior.sample(part, settings, generator) for part in parts], generator.get_state()
@@ -222,8 +229,11 @@ class _Trials:
         return torch.cat([self.tokenizer.decode(part, generator, texture) for part in tokens]).numpy()
 
     def copies(self, prior: Prior, candidate: Decoding) -> float:
-        """Share of near copies."""
-        return copy_share(self.real, self.made(prior, candidate))
+        """Share of near copies, as `copy_share` of the evaluation counts them."""
+        return float((nearest_distances(self._flat(self.made(prior, candidate)), self.near) <= self.threshold).mean())
+
+    def _flat(self, series: np.ndarray) -> NDArray[np.float32]:
+        return self.scaler.transform(series).reshape(len(series), -1)
 
 
 class _Tried(NamedTuple):

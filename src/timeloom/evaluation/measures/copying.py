@@ -87,13 +87,16 @@ def nearest_training_of_each(train: ArrayLike, candidates: Mapping[str, ArrayLik
         reference, rows = _flat(scaler, train), {name: _flat(scaler, part) for name, part in candidates.items()}
     if len(reference) < 2:
         raise InputError(f"train holds {len(reference)} series; allowed: at least 2, to know how far apart they lie")
+    threshold = too_near(reference)
+    nearest = {name: nearest_rows(part, reference) for name, part in rows.items()}
+    return {name: NearestTraining(row[:, 0], distance[:, 0], threshold) for name, (row, distance) in nearest.items()}
+
+
+def too_near(reference: Floats) -> float:
+    """The threshold of `nearest_training` for at least two training series that are scaled and flat, (M, V)."""
     threshold = np.quantile(nearest_distances(reference, reference, leave_self_out=True), CLOSE_QUANTILE)
     # A copy that was stored and read again may be off by a rounding, and must not escape by that.
-    threshold += 1e-5 * np.sqrt(reference.shape[1])
-    nearest = {name: nearest_rows(part, reference) for name, part in rows.items()}
-    return {
-        name: NearestTraining(row[:, 0], distance[:, 0], float(threshold)) for name, (row, distance) in nearest.items()
-    }
+    return float(threshold + 1e-5 * np.sqrt(reference.shape[1]))
 
 
 def nearest_distances(candidates: Floats, reference: Floats, *, leave_self_out: bool = False) -> NDArray[np.float64]:
