@@ -81,6 +81,24 @@ def test_a_channel_that_only_the_held_out_series_have_is_refused_before_anything
         assert not (tmp_path / "run").exists()
 
 
+def test_guidance_that_could_never_be_sampled_is_refused_before_training(tmp_path: Path) -> None:
+    unlabelled = dataclasses.replace(sines(), y_train=None)
+    for data, overrides in ((unlabelled, ()), (sines(), ("prior.label_drop=0",))):
+        with pytest.raises(InputError, match=r"guidance = 2\.0: needs a prior .*label_drop above 0"):
+            train.run(data, smoke("sampling.guidance_scale=2", *overrides), tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+
+def test_an_amount_of_texture_that_was_given_for_the_tokenizer_is_what_decoding_keeps() -> None:
+    for overrides, expected in (
+        ((), "auto"),
+        (("tokenizer_training.texture=0.5",), 0.5),
+        (("tokenizer_training.texture=0.5", "sampling.texture=0.25"), 0.25),
+    ):
+        config = smoke(*overrides)
+        assert train._sampling(config, {"config": config.model_dump(mode="json")}).texture == expected
+
+
 def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*of: object) -> None:
         raise SafetensorError("I/O error: File too large")

@@ -43,6 +43,16 @@ class PriorConfig(Frozen):
         return self.model_copy(update={"transformer": self.transformer.resolve(per_code)})
 
 
+def check_guidance(scale: float, n_classes: int, label_drop: float) -> None:
+    """Check that a prior of so many classes can be guided, if it is to be.
+
+    Raises:
+        InputError: it never sees the null class.
+    """
+    if scale != 1 and (n_classes == 0 or label_drop == 0):
+        raise InputError(f"guidance = {scale}: needs a prior that is trained with labels and prior.label_drop above 0")
+
+
 class Prior(nn.Module):
     """Bidirectional model of token grids, class-conditional.
 

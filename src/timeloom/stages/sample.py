@@ -15,7 +15,7 @@ from timeloom.checkpoint import fingerprint
 from timeloom.data import match_label_type, proportional_labels
 from timeloom.errors import InputError
 from timeloom.prior.decoding import SamplingConfig
-from timeloom.prior.prior import Prior
+from timeloom.prior.prior import Prior, check_guidance
 from timeloom.progress import Progress, silent
 from timeloom.stages import encode, train_prior
 from timeloom.tokenizer.tokenizer import Tokenizer
@@ -104,10 +104,8 @@ def run(
     if not isinstance(n, int | np.integer) or n < 1:
         raise InputError(f"n = {n}: at least 1 series, and a whole number of them")
     config = config.resolve(prior.decoding)
-    if config.guidance_scale != 1 and (prior.n_classes == 0 or prior.config.label_drop == 0):
-        raise InputError(
-            f"guidance = {config.guidance_scale}: needs a prior that was trained with labels and label_drop above 0"
-        )
+    assert config.guidance_scale != "auto"
+    check_guidance(config.guidance_scale, prior.n_classes, prior.config.label_drop)
     chosen = choose_classes(tokenizer, n, labels, match_labels, np.random.default_rng(seed))
     generator = torch.Generator().manual_seed(seed)
     series = []

@@ -20,7 +20,7 @@ from timeloom.data.spec import DataSpec
 from timeloom.errors import InputError
 from timeloom.files import check_folder, read_json, write_json
 from timeloom.prior.decoding import SamplingConfig
-from timeloom.prior.prior import Prior
+from timeloom.prior.prior import Prior, check_guidance
 from timeloom.progress import Progress, silent
 from timeloom.stages import train_prior, train_tokenizer
 from timeloom.stages.run_config import RunConfig
@@ -73,6 +73,9 @@ def run(
         config.tokenizer.resolve(train_tokenizer.describe(data))
     if train_prior.FOLDER in stages:
         check_processes(config.prior_training, config.trainer)
+        if config.sampling.guidance_scale != "auto":
+            n_classes = len(data.classes or ())
+            check_guidance(config.sampling.guidance_scale, n_classes, config.prior.label_drop)
     record = _open(data, config, out, stages, resume, overwrite)
     shared = {"seed": config.seed, "resume": resume, "progress": progress}
     for stage in stages:
@@ -94,7 +97,7 @@ def run(
                 config.prior,
                 config.prior_training,
                 config.trainer,
-                config.sampling,
+                _sampling(config, record),
                 out,
                 **shared,  # type: ignore[arg-type]
             )
@@ -103,6 +106,14 @@ def run(
         for checkpoint in out.glob(f"{stage}*-last.ckpt"):
             checkpoint.unlink(missing_ok=True)  # the stage is done: nothing is left to resume
     return record
+
+
+def _sampling(config: RunConfig, record: dict[str, Any]) -> SamplingConfig:
+    """The settings that decoding is chosen with: an amount of texture that was given for stage 1 stays."""
+    given = record["config"]["tokenizer_training"]["texture"]
+    if given == "auto" or config.sampling.texture != "auto":
+        return config.sampling
+    return config.sampling.model_copy(update={"texture": given})
 
 
 def kept_steps(figures: dict[str, Any]) -> int | None:
