@@ -64,7 +64,8 @@ class PriorTraining(OptimConfig):
             are learned. Without a choice of decoding the best step on held-out series is the length, and small sets
             are trained twice, too.
         lengths: how many numbers of steps, each `RATIO` of the next.
-        warp: strength of the random time warps of half of the series; `auto` is 0.05 below 1000 series, else 0.
+        warp: strength of the random time warps of half of the series; `auto` is 0.05 below 1000 series, else 0. Where
+            values are missing in any, none is warped.
         choose_decoding: try several ways of decoding on the trained prior and keep the best for this run.
     """
 

@@ -129,13 +129,16 @@ def fit(
             log.unlink(missing_ok=True)
     log_every = trainer_config.log_every
     compiled = trainer_config.compile
-    module = TrainingModule(task, data, optim, judging, seed, compiled, log_every, snapshots, stopping)
-    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), cpu_threads(trainer_config.threads):
+    threads = trainer_config.threads
+    module = TrainingModule(task, data, optim, judging, seed, compiled, log_every, snapshots, stopping, threads)
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), cpu_threads(threads):
         hush()
         if not (last.exists() and bool(_read(last)["state_dict"]["finished"])):
             trainer = _trainer(stage, optim, trainer_config, folder, last, progress)
             _run(trainer, module, last if last.exists() else None)
     result = _result(_read(last), snapshots, judged=judging is not None, averaged=bool(optim.average))
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()  # every process of a cluster reads the file before one of them removes it
     if result.best_step == 0 or not all(t.isfinite().all() for t in result.state.values()):
         last.unlink(missing_ok=True)  # every process of a cluster comes by here
         raise InputError(f"{stage}: training diverged, its loss is not finite; lower {stage}_training.lr = {optim.lr}")

@@ -44,10 +44,12 @@ class TrainingModule(L.LightningModule):
         log_every: int,
         snapshots: tuple[int, ...] = (),
         stopping: Stopping | None = None,
+        threads: int | None = None,
     ) -> None:
         super().__init__()
         self.task, self.data, self.optim, self.judging, self.seed = task, data, optim, judging, seed
         self.compiled, self.log_every, self.snapshots, self.stopping = compiled, log_every, snapshots, stopping
+        self.threads = threads
         self.kept = nn.ModuleList()
         self.model: nn.Module | None = None
         self.average: nn.Module | None = None
@@ -60,9 +62,11 @@ class TrainingModule(L.LightningModule):
         self.stopped: Tensor
 
     def setup(self, stage: str) -> None:
-        """A spawned worker has the default warnings and loggers again."""
+        """A spawned worker has the default warnings, loggers and threads again."""
         if self.trainer.world_size > 1:
             hush()
+            if self.threads is not None:
+                torch.set_num_threads(self.threads)
 
     def configure_model(self) -> None:
         """Build the model here: a process group exists by now, which the codebooks must see."""
@@ -155,7 +159,6 @@ class TrainingModule(L.LightningModule):
         if self.judging is not None and (step % self.judging.every == 0 or step == self.optim.steps):
             self._judge(step)
         if self.stopping is not None and step in self.stopping.steps:
-            # one process asks: two machines might not round alike
             enough = self.trainer.is_global_zero and self.stopping.enough(self._shown.state_dict())
             self.stopped.fill_(self.trainer.strategy.broadcast(enough))
             self.trainer.should_stop = self.trainer.should_stop or bool(self.stopped)
@@ -183,7 +186,8 @@ class TrainingModule(L.LightningModule):
         for part in [batch] * self.judging.repeats:
             terms = self.task.loss(candidate, part, generator)
             losses.append(combine({name: terms[name] for name in names}, counted))
-        loss = torch.stack(losses).mean().double()
+        # one process decides for all: two machines might not round alike
+        loss = self.trainer.strategy.broadcast(torch.stack(losses).mean().double())
         candidate.train(was_training)
         if loss < self.best_loss:
             self.best.load_state_dict(candidate.state_dict())
