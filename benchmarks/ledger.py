@@ -31,6 +31,20 @@ def kept(path: Path | None, rows: Iterable[Row], key: tuple[str, ...]) -> list[R
     return found
 
 
+def finished(path: Path, asked: Row) -> Row | None:
+    """What the file of a finished run holds, None if there is no such file.
+
+    Raises:
+        SystemExit: the run is not what is `asked` for now.
+    """
+    if not path.exists():
+        return None
+    found = read_json(path)
+    if found.get("asked") != asked:
+        raise SystemExit(f"{path}: that run had other settings; allowed: another --work, or without that file")
+    return dict(found)
+
+
 def version(folder: Path) -> str:
     """The version of timeloom that trained the run in `folder`."""
     return str(read_json(folder / "run.json")["timeloom"])

@@ -88,7 +88,7 @@ def main() -> None:
             by_class(name, args.work, args.seed) if of_class else by_channel(name, args.window, args.work, args.seed)
         )
         for place, (title, *both) in enumerate(columns):
-            low, high = min(of.min() for of in both), max(of.max() for of in both)
+            low, high = min(np.nanmin(of) for of in both), max(np.nanmax(of) for of in both)
             margin = 0.05 * (high - low)
             for below, (series, colour) in enumerate(zip(both, (REAL_COLOUR, SYNTHETIC_COLOUR), strict=True)):
                 axis = axes[2 * row + below, place]

@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
-import platform
 import statistics
 import tempfile
 import time
@@ -24,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import ledger
-import torch
 
 from timeloom import data as datasets
 from timeloom.evaluation import EncoderCache
@@ -51,8 +48,10 @@ def one_seed(
     cache: EncoderCache,
 ) -> dict[str, Any]:
     """The figures of one seed; read from `folder` if it is done already."""
-    if (folder / RESULT).exists() and not overwrite:
-        return read_json(folder / RESULT)
+    asked = config.model_dump(mode="json")
+    done = None if overwrite else ledger.finished(folder / RESULT, asked)
+    if done is not None:
+        return done
     progress = RichProgress()
     record = train.run(data, config, folder, resume=not overwrite, overwrite=overwrite, progress=progress)
     tokenizer, prior = sample.load(folder)
@@ -82,6 +81,7 @@ def one_seed(
         "data": data.name,
         "preset": preset,
         "seed": config.seed,
+        "asked": asked,
         "metrics": metrics,
         "training_seconds": sum(stage["seconds"] for stage in stages.values()),
         "sampling_seconds": sampling_seconds,
@@ -111,25 +111,10 @@ def summary(rows: list[ledger.Row]) -> dict[str, Any]:
     return table
 
 
-def as_json(args: argparse.Namespace, rows: list[ledger.Row]) -> dict[str, Any]:
-    """What `--json` prints of one data set."""
-    return {
-        "data": rows[0]["data"],
-        "preset": args.preset,
-        "overrides": args.overrides,
-        "seeds": args.seeds,
-        "threads": torch.get_num_threads(),
-        "machine": platform.processor() or platform.machine(),
-        "training_seconds": [round(row["training_seconds"], 1) for row in rows],
-        "sampling_seconds": [round(row["sampling_seconds"], 2) for row in rows],
-        "metrics": summary(rows),
-    }
-
-
 def finished(work: Path | None) -> list[ledger.Row]:
-    """The rows of all runs below a work folder."""
-    paths = [] if work is None else work.rglob(RESULT)
-    return [flat(read_json(path), ledger.version(path.parent)) for path in paths]
+    """The rows of all runs below a work folder that are of this benchmark, not of `windows.py`."""
+    found = [] if work is None else [(read_json(path), path.parent) for path in work.rglob(RESULT)]
+    return [flat(result, ledger.version(folder)) for result, folder in found if "preset" in result]
 
 
 def table(rows: list[ledger.Row], published: Published) -> str:
@@ -230,7 +215,6 @@ def main() -> None:
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--work", type=Path, help="folder for the runs; without it they are thrown away")
     parser.add_argument("--overwrite", action="store_true", help="do again what is finished in --work")
-    parser.add_argument("--json", action="store_true", help="print one JSON object for each set instead of a table")
     parser.add_argument("--table", action="store_true", help="only print what --work and --figures hold, as a table")
     parser.add_argument("--figures", type=Path, help="of --table: CSV file of runs; those of --work are written to it")
     parser.add_argument(
@@ -248,16 +232,10 @@ def main() -> None:
         for name in args.data:
             data = datasets.load(name).with_test_split()
             cache = EncoderCache(work / "encoders")  # those of the real series serve seeds of later calls, too
-            rows = []
             for seed in args.seeds:
                 config = run_config.build(args.preset, overrides=args.overrides, seed=seed)
-                folder = work / data.name / f"seed{seed}"
-                result = one_seed(data, args.preset, config, folder, args.overwrite, cache)
-                rows.append(flat(result, ledger.version(folder)))
-            if args.json:
-                print(json.dumps(as_json(args, rows)), flush=True)
-        if not args.json:
-            print(table(finished(work), _published(args.published)))
+                one_seed(data, args.preset, config, work / data.name / f"seed{seed}", args.overwrite, cache)
+        print(table([row for row in finished(work) if row["preset"] == args.preset], _published(args.published)))
 
 
 if __name__ == "__main__":

@@ -14,11 +14,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import ledger
 import numpy as np
 
 from timeloom import data as datasets
 from timeloom.evaluation import EncoderCache
-from timeloom.files import read_json, write_json
+from timeloom.files import write_json
 from timeloom.progress import RichProgress
 from timeloom.stages import evaluate, run_config, sample, train
 
@@ -44,10 +45,13 @@ def one_seed(args: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
     if args.honest:
         data = data.with_test_split()
     folder = args.work / f"{data.name}-{args.window}{'-honest' * args.honest}" / f"seed{seed}"
-    if (folder / RESULT).exists():
-        return read_json(folder / RESULT)
-    progress = RichProgress()
     config = run_config.build(args.preset, args.config, args.overrides, seed=seed)
+    metrics = list(HONEST) if args.honest else args.metrics
+    asked = {"config": config.model_dump(mode="json"), "metrics": metrics, "repetitions": args.repetitions}
+    done = ledger.finished(folder / RESULT, asked)
+    if done is not None:
+        return done
+    progress = RichProgress()
     record = train.run(data, config, folder, resume=True, progress=progress)
     tokenizer, prior = sample.load(folder)
     wanted = data.X_test if args.honest else data.X_train
@@ -59,7 +63,7 @@ def one_seed(args: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
         made.y,
         None,
         protocol="honest" if args.honest else "windows",
-        metrics=HONEST if args.honest else args.metrics,
+        metrics=metrics,
         n_seeds=args.repetitions,
         cache=EncoderCache(),
         progress=progress,
@@ -68,10 +72,10 @@ def one_seed(args: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
         "data": data.name,
         "window": args.window,
         "seed": seed,
+        "asked": asked,
         "metrics": report.to_json()["metrics"],
         "training_seconds": sum(stage["seconds"] for stage in record["stages"].values()),
         "stages": record["stages"],
-        "overrides": args.overrides,
     }
     write_json(folder / RESULT, result)
     return result

@@ -50,3 +50,12 @@ def test_without_new_rows_the_file_is_only_read(ledger: ModuleType, tmp_path: Pa
 def test_without_a_file_rows_are_sorted(ledger: ModuleType) -> None:
     rows = [{"data": "B", "seed": 0}, {"data": "A", "seed": 0}]
     assert ledger.kept(None, rows, KEY) == rows[::-1]
+
+
+def test_a_finished_run_is_read_if_it_is_what_is_asked_for(ledger: ModuleType, tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    assert ledger.finished(path, {"steps": 3}) is None
+    path.write_text('{"asked": {"steps": 3}, "fid": 1.5}')
+    assert ledger.finished(path, {"steps": 3})["fid"] == 1.5
+    with pytest.raises(SystemExit, match=r"result\.json: that run had other settings; allowed: another --work"):
+        ledger.finished(path, {"steps": 4})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -42,3 +43,15 @@ def test_seeds_are_averaged_beside_published_figures_and_absent_ones_are_told(tm
         "CAS within two points of train on real: 1",
         "no more near copies than real: 0",
     ]
+
+
+def test_runs_of_another_benchmark_or_preset_in_the_folder_are_no_rows(tmp_path: Path) -> None:
+    metrics = {name: {"value": 0.5, "floor": 0.25, "memoriser": None} for name in METRICS}
+    common = {"data": "Waves", "seed": 0, "metrics": metrics, "training_seconds": 9, "sampling_seconds": 1}
+    for name, more in (("windows", {}), ("base", {"preset": "base"}), ("small", {"preset": "small"})):
+        (tmp_path / "work" / name).mkdir(parents=True)
+        (tmp_path / "work" / name / "result.json").write_text(json.dumps({**common, "data": name, **more}))
+        (tmp_path / "work" / name / "run.json").write_text('{"timeloom": "1.0"}')
+    command = [sys.executable, str(SCRIPT), "--table", "--work", "work"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120)
+    assert [line.split(" | ")[0].strip("| ") for line in done.stdout.splitlines()[2:]] == ["small"]
