@@ -26,52 +26,49 @@ from timeloom.cli.app import (
 )
 
 
-@app.command()
-def train(
-    data: Data,
-    out: Out,
-    preset: Preset = "small",
-    config: ConfigFile = None,
-    overrides: Overrides = None,
-    seed: TrainSeed = None,
-    resume: Resume = False,
-    overwrite: Overwrite = False,
-    window: Window = None,
-) -> None:
-    """Train the tokenizer, then the prior."""
-    _train(("tokenizer", "prior"), data, out, preset, config, overrides, seed, resume, overwrite, window)
+def _trains(name: str, stages: tuple[str, ...], text: str) -> None:
+    """Make the command `name`, which trains these stages."""
+
+    @app.command(name, help=text)
+    def train(
+        data: Data,
+        out: Out,
+        preset: Preset = "small",
+        config: ConfigFile = None,
+        overrides: Overrides = None,
+        seed: TrainSeed = None,
+        resume: Resume = False,
+        overwrite: Overwrite = False,
+        window: Window = None,
+    ) -> None:
+        loaded = load_data(data, window)
+        # torch takes seconds to import: a path that is not there is told at once
+        from timeloom.progress import RichProgress
+        from timeloom.stages import run_config
+        from timeloom.stages import train as stage
+
+        settings = run_config.build(preset, config or (), overrides or (), seed=seed)
+        before = stage.read_record(out)["stages"] if resume and (out / stage.RECORD).exists() else {}
+        note_new_run(out, resume)
+        with interruptible(out, "*-last.ckpt", "*/config.json"):
+            record = stage.run(
+                loaded, settings, out, stages=stages, resume=resume, overwrite=overwrite, progress=RichProgress()
+            )
+        for name in stages:
+            done = record["stages"][name]
+            kept = stage.kept_steps(done)
+            print(f"{name:<10} {done['seconds']:7.1f} s" + (f", kept as it was after {kept} steps" if kept else ""))
+        if all(before.get(name) == record["stages"][name] for name in stages):
+            print("all of it was finished before; --overwrite begins anew")
+        if preset == "smoke":
+            print("preset smoke: shows that everything runs; its series look like nothing")
+        hint = "" if "prior" in record["stages"] else ": next, timeloom train-prior with the same arguments"
+        print(f"{out}{hint}")
 
 
-@app.command("train-tokenizer")
-def train_tokenizer(
-    data: Data,
-    out: Out,
-    preset: Preset = "small",
-    config: ConfigFile = None,
-    overrides: Overrides = None,
-    seed: TrainSeed = None,
-    resume: Resume = False,
-    overwrite: Overwrite = False,
-    window: Window = None,
-) -> None:
-    """Train the tokenizer alone (stage 1)."""
-    _train(("tokenizer",), data, out, preset, config, overrides, seed, resume, overwrite, window)
-
-
-@app.command("train-prior")
-def train_prior(
-    data: Data,
-    out: Out,
-    preset: Preset = "small",
-    config: ConfigFile = None,
-    overrides: Overrides = None,
-    seed: TrainSeed = None,
-    resume: Resume = False,
-    overwrite: Overwrite = False,
-    window: Window = None,
-) -> None:
-    """Train the prior on a run folder's tokenizer (stage 2)."""
-    _train(("prior",), data, out, preset, config, overrides, seed, resume, overwrite, window)
+_trains("train", ("tokenizer", "prior"), "Train the tokenizer, then the prior.")
+_trains("train-tokenizer", ("tokenizer",), "Train the tokenizer alone (stage 1).")
+_trains("train-prior", ("prior",), "Train the prior on a run folder's tokenizer (stage 2).")
 
 
 @app.command()
@@ -126,39 +123,3 @@ def sample(
     )
     write_series(out, made.X, made.y, made.meta, tokenizer.spec.channels)
     print(f"{len(made.X)} series of {count_channels(made.X.shape[1])} and {made.X.shape[2]} time points: {out}")
-
-
-def _train(
-    stages: tuple[str, ...],
-    source: str,
-    out: Path,
-    preset: str,
-    config_files: list[Path] | None,
-    overrides: list[str] | None,
-    seed: int | None,
-    resume: bool,
-    overwrite: bool,
-    window: int | None,
-) -> None:
-    data = load_data(source, window)
-    # torch takes seconds to import: a path that is not there is told at once
-    from timeloom.progress import RichProgress
-    from timeloom.stages import run_config
-    from timeloom.stages import train as stage
-
-    config = run_config.build(preset, config_files or (), overrides or (), seed=seed)
-    before = stage.read_record(out)["stages"] if resume and (out / stage.RECORD).exists() else {}
-    note_new_run(out, resume)
-    with interruptible(out, "*-last.ckpt", "*/config.json"):
-        record = stage.run(
-            data, config, out, stages=stages, resume=resume, overwrite=overwrite, progress=RichProgress()
-        )
-    for name in stages:
-        done = record["stages"][name]
-        kept = stage.kept_steps(done)
-        print(f"{name:<10} {done['seconds']:7.1f} s" + (f", kept as it was after {kept} steps" if kept else ""))
-    if all(before.get(name) == record["stages"][name] for name in stages):
-        print("all of it was finished before; --overwrite begins anew")
-    if preset == "smoke":
-        print("preset smoke: shows that everything runs; its series look like nothing")
-    print(f"{out}" + ("" if "prior" in record["stages"] else ": next, timeloom train-prior with the same arguments"))
