@@ -15,7 +15,7 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	$(BIN)/timeloom train ItalyPowerDemand --out checkpoints/demo --overwrite
-	$(BIN)/timeloom sample checkpoints/demo --n 1029 --match-labels --out demo/samples.npz
+	$(BIN)/timeloom sample checkpoints/demo --n 1029 --match-labels --out demo/samples.npz --overwrite
 	$(BIN)/timeloom evaluate ItalyPowerDemand demo/samples.npz --run checkpoints/demo --out demo --seeds 1
 
 test: $(READY)

@@ -48,6 +48,16 @@ def check_suffix(path: Path, allowed: Sequence[str]) -> None:
         raise InputError(f"{path}: suffix {path.suffix or 'none'!r} cannot be written; allowed: {', '.join(allowed)}")
 
 
+def check_free(path: Path, overwrite: bool) -> None:
+    """Refuse to replace a file, before any work, unless that is wanted.
+
+    Raises:
+        InputError: it exists.
+    """
+    if path.exists() and not overwrite:
+        raise InputError(f"--out {path}: exists already; --overwrite replaces it")
+
+
 def check_folder(out: Path) -> None:
     """Refuse what cannot become a folder, before any work.
 

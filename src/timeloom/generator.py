@@ -67,7 +67,7 @@ class TimeSeriesGenerator(BaseEstimator):
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder)
             self.record_ = train.run(data, settings, out, progress=RichProgress() if self.verbose else silent)
-            self._read(out)
+            self._take(*sample.load(out))
         return self
 
     def sample(
@@ -119,17 +119,23 @@ class TimeSeriesGenerator(BaseEstimator):
         """Pooled codes (n, D) of series, for pipelines of scikit-learn: `encode` with its own default."""
         return self.encode(X)
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write a run folder, as `timeloom train` does: `timeloom sample` and `load` read it.
 
+        Args:
+            folder: where to.
+            overwrite: replace the run that is there.
+
         Raises:
-            InputError: the folder is a file, or holds an encoder.
+            InputError: the folder is a file, or holds an encoder or, unless it is to be replaced, a run.
         """
         check_is_fitted(self, "prior_")
         out = Path(folder)
         check_folder(out)
         if (out / encoders.FOLDER).exists() or (out / CARD).exists():
             raise InputError(f"{out}: holds another model; allowed: a folder of its own")
+        if (out / train.RECORD).exists() and not overwrite:
+            raise InputError(f"{out}: holds a run already; overwrite=True replaces it")
         self.tokenizer_.save_pretrained(out / train.STAGES[0])
         self.prior_.save_pretrained(out / train.STAGES[1])
         write_json(out / train.RECORD, self.record_)
@@ -150,9 +156,6 @@ class TimeSeriesGenerator(BaseEstimator):
         generator.record_ = record
         generator._take(*tokenizer_and_prior)
         return generator
-
-    def _read(self, out: Path) -> None:
-        self._take(*sample.load(out))
 
     def _take(self, tokenizer: Any, prior: Any) -> None:
         self.tokenizer_, self.prior_ = tokenizer, prior

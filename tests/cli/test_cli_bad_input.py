@@ -251,6 +251,26 @@ def test_evaluate_unknown_labels(timeloom, wave_file: Path, tmp_path: Path) -> N
     refused(timeloom("evaluate", wave_file, path, "--out", tmp_path / "report"), "still", "slow")
 
 
+def test_a_file_that_is_there_is_replaced_only_if_that_is_wanted(
+    timeloom, wave_run: Path, wave_file: Path, tmp_path: Path
+) -> None:
+    mine = save(tmp_path / "mine.npz", **np.load(wave_file))
+    before = mine.read_bytes()
+    for command in (("sample", wave_run, "--n", 4), ("encode", wave_run, mine)):
+        refused(timeloom(*command, "--out", mine), "mine.npz: exists already", "--overwrite replaces it")
+        assert mine.read_bytes() == before
+    assert timeloom("sample", wave_run, "--n", 4, "--out", mine, "--overwrite").code == 0
+    assert np.load(mine)["X"].shape == (4, 1, 32)
+
+
+def test_all_files_are_checked_before_one_is_measured(timeloom, wave_file: Path, tmp_path: Path) -> None:
+    X, y = waves(20)
+    good, bad = save(tmp_path / "good.npz", X=X, y=y), save(tmp_path / "bad.npz", X=X[:, :, :16], y=y)
+    outcome = timeloom("compare", wave_file, good, bad, "--out", tmp_path / "out")
+    refused(outcome, "bad: the synthetic series have (channels, length) = (1, 16)")
+    assert "good" not in outcome.err
+
+
 def test_a_full_disk_leaves_nothing_behind(wave_run: Path, tmp_path: Path) -> None:
     """A limit on the size of files fails the write as a full disk does."""
     out = tmp_path / "new.npz"
@@ -267,7 +287,8 @@ def test_a_full_disk_leaves_nothing_behind(wave_run: Path, tmp_path: Path) -> No
 
 
 def test_evaluate_unknown_measures_and_protocols(timeloom, wave_file: Path, tmp_path: Path) -> None:
-    common = ("evaluate", wave_file, wave_file, "--out", tmp_path / "report")
+    np.save(tmp_path / "new.npy", waves(20)[0])
+    common = ("evaluate", wave_file, tmp_path / "new.npy", "--out", tmp_path / "report")
     refused(timeloom(*common, "--metrics", "fid_fnc"), "fid_fnc", "did you mean fid_fcn")
     refused(timeloom(*common, "--protocol", "published"), "'published'", "honest, ucr, windows")
     refused(timeloom(*common, "--protocol", "windows", "--metrics", "cas"), "'cas'", "context_fid")

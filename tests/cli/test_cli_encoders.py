@@ -23,10 +23,10 @@ def test_train_encode_and_info(timeloom, wave_file: Path, tmp_path: Path) -> Non
     done = timeloom("encode", run, wave_file, "--out", out)
     assert done.code == 0, done.err
     assert "X_train (40, 6)" in done.out
-    assert "X_test (40, 3" in timeloom("encode", run, wave_file, "--out", out, "--kind", "timestamp").out
+    assert "X_test (40, 3" in timeloom("encode", run, wave_file, "--out", out, "--kind", "timestamp", "--overwrite").out
     X, y = waves()
     np.savez(tmp_path / "unsplit.npz", X=X, y=y)
-    assert timeloom("encode", run, tmp_path / "unsplit.npz", "--out", out).code == 0
+    assert timeloom("encode", run, tmp_path / "unsplit.npz", "--out", out, "--overwrite").code == 0
     with np.load(out) as found:
         rows = [found["rows_train"], found["rows_test"]]
         assert sorted(np.concatenate(rows).tolist()) == list(range(len(y)))

@@ -91,6 +91,8 @@ def test_evaluate_writes_the_contract(timeloom, wave_run: Path, wave_file: Path,
     page = (out / "report.html").read_text()
     assert "fid_fcn" in page
     assert str(new) in page
+    assert timeloom("evaluate", wave_file, new, "--out", out, "--metrics", "copy_share", "--no-page").code == 0
+    assert not (out / "report.html").exists(), "it would be that of the report before"
 
 
 def test_evaluate_says_what_is_missing(timeloom, wave_file: Path, tmp_path: Path) -> None:

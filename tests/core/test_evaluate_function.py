@@ -42,6 +42,8 @@ def test_what_does_not_fit_is_named() -> None:
     X = np.zeros((30, 1, 16), dtype=np.float32) + np.arange(30)[:, None, None]
     with pytest.raises(InputError, match=r"synthetic series have \(channels, length\) = \(1, 12\), real has \(1, 16\)"):
         timeloom.evaluate(X, X, X[:, :, :12], **QUICK)
+    with pytest.raises(InputError, match=r"\(16, 9\), real has \(9, 16\); are its axes \(n, time, channels\)\?"):
+        timeloom.evaluate(X.repeat(9, axis=1), X.repeat(9, axis=1), X.repeat(9, axis=1).swapaxes(1, 2), **QUICK)
     with pytest.raises(InputError, match="real_train"):
         timeloom.evaluate(X[:1], X, X, **QUICK)
     with pytest.raises(InputError, match="synthetic"):

@@ -49,6 +49,9 @@ def test_sampling_is_shaped_seeded_and_labelled(fitted: TimeSeriesGenerator) -> 
 
 def test_save_and_load_give_the_same_series(fitted: TimeSeriesGenerator, tmp_path: Path) -> None:
     fitted.save(tmp_path / "mine")
+    with pytest.raises(InputError, match="holds a run already; overwrite=True replaces it"):
+        fitted.save(tmp_path / "mine")
+    fitted.save(tmp_path / "mine", overwrite=True)
     again = TimeSeriesGenerator.load(tmp_path / "mine")
     assert np.array_equal(again.sample(5, seed=1), fitted.sample(5, seed=1))
     assert again.classes_.tolist() == fitted.classes_.tolist()

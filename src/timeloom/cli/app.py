@@ -68,6 +68,7 @@ Cache = Annotated[
     typer.Option("--cache/--no-cache", help="keep trained encoders in the user's cache folder for the next report"),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace what an earlier run left in --out")]
+Replace = Annotated[bool, typer.Option("--overwrite", help="replace the file, if there is one")]
 
 
 def listed(names: list[str] | None) -> list[str] | None:

@@ -14,6 +14,7 @@ from timeloom.cli.app import (
     Overrides,
     Overwrite,
     Preset,
+    Replace,
     Resume,
     Run,
     Seed,
@@ -97,17 +98,20 @@ def sample(
         float | None,
         typer.Option("--texture", help="noise put back into the smooth series: 0 (none), 1 (all), up to 2"),
     ] = None,
+    overwrite: Replace = False,
 ) -> None:
     """Make synthetic series."""
     from timeloom.config import merge
     from timeloom.data import check_writable_suffix, write_series
     from timeloom.data.channels import count_channels
+    from timeloom.files import check_free
     from timeloom.prior.decoding import SamplingConfig
     from timeloom.progress import RichProgress
     from timeloom.stages import sample as stage
     from timeloom.stages.train import saved_sampling
 
     check_writable_suffix(out)
+    check_free(out, overwrite)
     tokenizer, prior = stage.load(run)
     given = {
         "steps": steps,

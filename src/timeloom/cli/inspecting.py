@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from timeloom.cli.app import AnyRun, Data, Run, Seed, Window, app, load_data
+from timeloom.cli.app import AnyRun, Data, Replace, Run, Seed, Window, app, load_data
 
 
 @app.command()
@@ -25,11 +25,14 @@ def encode(
         ),
     ] = None,
     window: Window = None,
+    overwrite: Replace = False,
 ) -> None:
     """Write what a run's tokenizer or encoder makes of series, as arrays."""
+    from timeloom.files import check_free
     from timeloom.progress import RichProgress
     from timeloom.stages import encode as stage
 
+    check_free(out, overwrite)
     model = stage.load_any(run)
     arrays = stage.run(model, load_data(data, window), kind, out, progress=RichProgress())
     shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -93,10 +94,7 @@ def run(
         raise InputError(f"--protocol: {protocol!r}; allowed: honest, ucr, windows")
     if protocol != "windows":
         data = data.with_test_split()
-    if X.shape[1:] != data.X_train.shape[1:]:
-        raise InputError(
-            f"the synthetic series have (channels, length) = {X.shape[1:]}, {data.name} has {data.X_train.shape[1:]}"
-        )
+    _check_shape(data, X)
     y = _own_labels(data, y)
     if protocol == "windows":
         real = data.X_train if data.X_test is None else np.concatenate([data.X_train, data.X_test])
@@ -136,6 +134,10 @@ def write(report: Report, out: Path, *, page: bool = True, progress: Progress = 
         plot_samples(
             out / PICTURE, shown.X_test, shown.y_test, shown.X_synthetic, shown.y_synthetic, channels=shown.channels
         )
+    # what is not drawn now would be of an earlier report
+    for name, drawn in ((PICTURE, shown is not None), (PAGE, page)):
+        if not drawn:
+            (out / name).unlink(missing_ok=True)
     if page:
         progress("draw the page", 0, 1)
         report.to_html(out / PAGE)
@@ -160,17 +162,28 @@ def compare(
     """
     cache = EncoderCache() if cache is None else cache
     reports: dict[str, Report] = {}
+    for name, (X, y) in generators.items():  # all of them before the first takes minutes
+        with _told_of(name):
+            _check_shape(data, X)
+            _own_labels(data, y)
     for name, (X, y) in generators.items():
-        try:
+        with _told_of(name):
             reports[name] = run(
                 data, X, y, None, metrics=metrics, n_seeds=n_seeds, seed=seed, cache=cache, name=name, progress=progress
             )
-        except InputError as error:
-            raise InputError(f"{name}: {error}") from None
     for name, report in reports.items():
         write(report, out / name, progress=progress)
     write_comparison_page(out / COMPARISON, dict(reports), explanations())
     return reports
+
+
+@contextmanager
+def _told_of(name: str) -> Iterator[None]:
+    """Name the generator in what is wrong with its series."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
 
 
 def comparison_table(reports: dict[str, Report]) -> str:
@@ -252,6 +265,15 @@ def _pair(given: object, name: str, least: int) -> Pair:
         return X, y
     X, y = given if isinstance(given, tuple) else (given, None)
     return check_series(X, y, name, least)
+
+
+def _check_shape(data: Dataset, X: np.ndarray) -> None:
+    if X.shape[1:] != data.X_train.shape[1:]:
+        swapped = "; are its axes (n, time, channels)?" if X.shape[:0:-1] == data.X_train.shape[1:] else ""
+        raise InputError(
+            f"the synthetic series have (channels, length) = {X.shape[1:]}, {data.name} has "
+            f"{data.X_train.shape[1:]}{swapped}"
+        )
 
 
 def _own_labels(data: Dataset, y: np.ndarray | None, of: str = "the synthetic series") -> np.ndarray | None:
