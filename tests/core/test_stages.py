@@ -185,6 +185,7 @@ def test_labels_are_drawn_in_training_proportions_otherwise(models: Models) -> N
         (0, {}, "n = 0: at least 1 series"),
         (-2, {}, "n = -2: at least 1 series"),
         (2.5, {}, "n = 2.5: at least 1 series, and a whole number of them"),
+        (True, {}, "n = True: at least 1 series"),
         (3, {"labels": ["fats"]}, "unknown class 'fats'; known classes: fast, slow; did you mean fast"),
         (3, {"labels": ["slow", "3"]}, "unknown class '3'"),
     ],

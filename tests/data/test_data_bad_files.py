@@ -162,6 +162,13 @@ def test_a_fault_in_the_test_file_names_that_file(tmp_path: Path) -> None:
     assert "(1, 9)" in message
 
 
+def test_synthetic_series_in_two_splits_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "both.npz", X_train=X, X_test=X[:2])
+    assert len(read(tmp_path / "both.npz").X_train) == len(X)
+    with pytest.raises(InputError, match=r"both\.npz: holds two splits, X_train and X_test; which is meant"):
+        read_series(tmp_path / "both.npz")
+
+
 @pytest.mark.parametrize("suffix", [".npz", ".npy"])
 def test_random_damage_never_escapes_as_another_error(tmp_path: Path, suffix: str) -> None:
     whole = tmp_path / f"whole{suffix}"

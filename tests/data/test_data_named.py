@@ -14,6 +14,11 @@ from timeloom.errors import InputError
 CARRIED = Path(aeon.datasets.__file__).parent / "data"
 
 
+def test_a_named_set_is_no_long_series() -> None:
+    with pytest.raises(InputError, match="GunPoint: is a set of series, no long one; leave out --window"):
+        load("GunPoint", window=16)
+
+
 def test_every_available_name_loads_offline_with_both_splits() -> None:
     names = available()
     assert {"ItalyPowerDemand", "GunPoint", "ArrowHead", "BasicMotions", "JapaneseVowels"} <= set(names)

@@ -130,7 +130,10 @@ def test_missing_values_stay_missing(tmp_path: Path) -> None:
         ("a,b\n1,2\n3,x\n", "row 2, column 'b' holds 'x'; numbers are needed"),
         ("date\n" + "2020-01-01\n" * 9, "no channel"),
         ("a,b\n", "0 time points"),
-        ("label,a,b\nfaulty,1,2\n", "row 1, column 'label' holds 'faulty'.*a row a series"),
+        ("target,a,b\nfaulty,1,2\n", "row 1, column 'target' holds 'faulty'.*a row a series"),
+        ("a,Label\n1,0\n2,1\n", "column 'Label' would become a channel.*a row a series"),
+        ("p_t0,p_t1,q_t0\n1,0,2\n2,1,3\n", "columns 'p_t0' to 'q_t0' are time points of a row a series"),
+        ("date,a\n2020-01-02,1\n2020-01-03,2\n2020-01-01,3\n", "row 3 is of 2020-01-01, before the row above it"),
     ],
 )
 def test_faulty_tables_are_named(tmp_path: Path, text: str, message: str) -> None:
@@ -138,6 +141,13 @@ def test_faulty_tables_are_named(tmp_path: Path, text: str, message: str) -> Non
     path.write_text(text)
     with pytest.raises(InputError, match=f"^{re.escape(str(path))}: .*({message})"):
         read_windows(path, 8)
+
+
+def test_equal_and_unreadable_times_and_a_column_y_are_no_fault(tmp_path: Path) -> None:
+    path = tmp_path / "long.csv"
+    for times in (["2020-01-01"] * 20, ["13.1.2020", "12.1.2020"] * 10, [*map(str, range(20))]):
+        path.write_text("time,y\n" + "".join(f"{time},{i}\n" for i, time in enumerate(times)))
+        assert read_windows(path, 8).X_train.shape == (13, 1, 8)
 
 
 def test_faulty_arrays_and_files_are_named(tmp_path: Path) -> None:

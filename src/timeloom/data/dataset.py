@@ -20,6 +20,7 @@ MIN_LENGTH = 8
 LONG_SERIES = "; if this is one long series, a row a time point, --window LENGTH cuts it into windows"
 HOLDOUT_SEED = 0
 _INTEGER = re.compile(r"[+-]?\d+(\.0*)?([eE][+-]?\d+)?")
+_PADDED = re.compile(r"[+-]?0\d")
 _MISSING_LABELS = frozenset({"", "?", "nan", "none"})
 
 
@@ -309,9 +310,9 @@ def _missing_label(where: str, row: int, text: str) -> str:
 
 
 def _as_integers(texts: list[str]) -> np.ndarray:
-    """int64 if every text writes an integer and no two classes fall together, else the texts."""
+    """int64 if every text writes an integer and no two classes fall together, else the texts; 007 is a name."""
     distinct = set(texts)
-    if all(_INTEGER.fullmatch(text) for text in distinct):
+    if all(_INTEGER.fullmatch(text) and not _PADDED.match(text) for text in distinct):
         numbers = {text: float(text) for text in distinct}
         whole = all(number.is_integer() and abs(number) < 2**53 for number in numbers.values())
         if whole and len(set(numbers.values())) == len(distinct):

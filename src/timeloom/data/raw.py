@@ -35,7 +35,7 @@ def read_text(path: Path) -> str:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{path}: byte {error.start} is not UTF-8 text; is this really a {path.suffix} file?"
+            f"{path}: byte {error.start} is not UTF-8 text; if this is a {path.suffix} file, save it as UTF-8"
         ) from None
 
 

@@ -56,13 +56,15 @@ def read(path: str | Path) -> Dataset:
 def read_series(path: str | Path) -> tuple[np.ndarray, np.ndarray | None, dict[str, Any]]:
     """Series (n, C, T) float32, labels or None, and metadata of a synthetic file or of any file `read` knows.
 
-    Of a file with splits the training split is returned. Only .npz files carry metadata; `channels` in it are the names
-    of the channels, of a .csv as well, where they have names.
+    Only .npz files carry metadata; `channels` in it are the names of the channels, of a .csv as well, where they have
+    names.
 
     Raises:
-        InputError: As `read`, but a class, or the file, may have a single series.
+        InputError: As `read`, but a class, or the file, may have a single series; and a file of two splits.
     """
     raw = _read_raw(Path(path))
+    if raw.test is not None:
+        raise InputError(f"{path}: holds two splits, X_train and X_test; which is meant? write it as X, with y")
     X, y = check_series(*raw.train, where=str(path), min_per_class=1)
     names = channel_names(raw.channels, X.shape[1], str(path))
     meta = {key: value for key, value in raw.meta.items() if key != "channels"}

@@ -17,7 +17,7 @@ LABEL_COLUMNS = ("label", "class", "target", "y")
 _UNNAMED = "the first column has no name: taken as row numbers and left out"
 _NUMBERED = re.compile(r"(.*?)(\d+)")
 _CHANNEL = re.compile(r"c\d+", re.IGNORECASE)
-_CHANNEL_TIME = re.compile(r"(.+)_t(\d+)", re.IGNORECASE)
+CHANNEL_TIME = re.compile(r"(.+)_t(\d+)", re.IGNORECASE)
 TIME_COLUMNS = frozenset({"date", "datetime", "time", "timestamp", "timestamps", "index", ""})
 COMMA = " (a decimal comma? a point is needed)"
 _COMMA = re.compile(r"[+-]?\d+,\d+")
@@ -162,7 +162,7 @@ def _layout(path: Path, head: list[str]) -> _Layout:
     if not values:
         raise InputError(f"{path}: no column of values in the header; time points are needed beside the label")
     label = labels[0] if labels else None
-    matches = {i: _CHANNEL_TIME.fullmatch(names[i]) for i in values}
+    matches = {i: CHANNEL_TIME.fullmatch(names[i]) for i in values}
     grid = {(_channel(m[1]), int(m[2])): i for i, m in matches.items() if m}
     numbered = all(_CHANNEL.fullmatch(channel) for channel, _ in grid)
     # other columns may end in _t1 by chance

@@ -8,6 +8,7 @@ from pathlib import Path
 from timeloom.data.dataset import Dataset
 from timeloom.data.named import available, load_named
 from timeloom.data.readers import read, read_windows
+from timeloom.errors import InputError
 
 
 def load(source: str | Path, window: int | None = None) -> Dataset:
@@ -18,10 +19,12 @@ def load(source: str | Path, window: int | None = None) -> Dataset:
     windows of that length.
 
     Raises:
-        InputError: As `read` and `load_named`.
+        InputError: As `read` and `load_named`, and a window for a name.
     """
     path = Path(source)
     looks_like_file = isinstance(source, Path) or path.suffix != "" or "/" in str(source) or os.path.isfile(path)
+    if window is not None and not looks_like_file and str(source) in available():
+        raise InputError(f"{source}: is a set of series, no long one; leave out --window, or give a file of one")
     if window is not None:
         return read_windows(path, window)
     if looks_like_file or (os.path.isdir(path) and str(source) not in available()):

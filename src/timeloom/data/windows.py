@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from timeloom.data.raw import to_number
-from timeloom.data.readers_table import LABEL_COLUMNS, TIME_COLUMNS, table_rows
+from timeloom.data.readers_table import CHANNEL_TIME, LABEL_COLUMNS, TIME_COLUMNS, table_rows
 from timeloom.errors import InputError
 
 LONG_SUFFIXES = (".npz", ".npy", ".csv")
+DATE_COLUMNS = TIME_COLUMNS - {"index", ""}
 
 
 def cut_windows(values: np.ndarray, length: int, where: str = "values") -> np.ndarray:
@@ -69,7 +70,34 @@ def _counts_values(row: list[str]) -> bool:
 
 def _holds_times(name: str, place: int) -> bool:
     """Whether a column is left out: it is called after times, or counts the rows and stands first."""
-    return name.strip().lower() in (TIME_COLUMNS if place == 0 else TIME_COLUMNS - {"index", ""})
+    return name.strip().lower() in (TIME_COLUMNS if place == 0 else DATE_COLUMNS)
+
+
+def _refuse_series_and_labels(path: Path, names: list[str]) -> None:
+    """Refuse columns that are called after labels (y and target may be values), or after time points of a channel."""
+    label = next((name for name in names if name.strip().lower() in ("label", "class")), None)
+    if label is not None:
+        raise InputError(
+            f"{path}: column {label!r} would become a channel of the long series; a row a series? then without "
+            "--window; else remove the column, or call it otherwise"
+        )
+    if len(names) > 1 and all(CHANNEL_TIME.fullmatch(name.strip()) for name in names):
+        raise InputError(
+            f"{path}: columns {names[0]!r} to {names[-1]!r} are time points of a row a series; leave out --window"
+        )
+
+
+def _refuse_disorder(path: Path, cells: list[str]) -> None:
+    """Refuse times that do not ascend, where numpy can read them: windows would be cut from rows out of order."""
+    try:
+        times = np.array([cell.strip() for cell in cells], dtype="datetime64[s]")
+    except ValueError:
+        return
+    back = np.flatnonzero(np.diff(times) < np.timedelta64(0))
+    if back.size:
+        raise InputError(
+            f"{path}: row {back[0] + 2} is of {cells[back[0] + 1]}, before the row above it; sort the rows by time"
+        )
 
 
 def _read_csv(path: Path) -> tuple[np.ndarray, list[str] | None]:
@@ -78,9 +106,14 @@ def _read_csv(path: Path) -> tuple[np.ndarray, list[str] | None]:
     header = rows[0] if named else None
     body = rows[1:] if header is not None else rows
     names = header or [str(i) for i in range(len(rows[0]))]
+    if header is not None:
+        _refuse_series_and_labels(path, names)
     kept = [i for i, name in enumerate(names) if header is None or not _holds_times(name, i)]
     if body and to_number(body[0][0]) is None and (header is None or _counts_values(header)):
         kept = [i for i in kept if i > 0]
+    dates = next((i for i, name in enumerate(names) if i not in kept and name.strip().lower() in DATE_COLUMNS), None)
+    if dates is not None:
+        _refuse_disorder(path, [row[dates] for row in body])
     values = np.empty((len(body), len(kept)))
     for n, row in enumerate(body):
         for place, i in enumerate(kept):

@@ -101,7 +101,7 @@ def run(
     """
     if not 0 <= seed < 2**32:
         raise InputError(f"seed = {seed}: must be 0 to 2^32 - 1")
-    if not isinstance(n, int | np.integer) or n < 1:
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
         raise InputError(f"n = {n}: at least 1 series, and a whole number of them")
     config = config.resolve(prior.decoding)
     assert config.guidance_scale != "auto"
