@@ -127,6 +127,17 @@ def test_the_held_out_series_themselves_are_told(real: RealData) -> None:
     assert [w for w in report.warnings if w.startswith("7 synthetic series are identical to held-out ones")]
 
 
+def test_held_out_series_that_are_training_series_are_told_and_privacy_is_not_judged(real: RealData) -> None:
+    settings = dataclasses.replace(QUICK, metrics=("copy_share", "membership_by_distance"))
+    same = dataclasses.replace(real, X_test=real.X_train, y_test=real.y_train)
+    report = evaluate_arrays(same, real.X_train, settings=settings)
+    n = len(real.X_train)
+    assert f"{n} of {n} held-out series are identical to training series: not held out" in report.warnings
+    (privacy,) = [verdict for verdict in report.verdicts if verdict.aspect == "privacy"]
+    assert privacy.grade == "unknown"
+    assert privacy.sentence.startswith("Not judged: 100 % of the real test series are near copies")
+
+
 def test_a_collapsed_generator_is_caught_by_diversity(score: Callable, sines: Callable) -> None:
     X, y = sines(2, seed=2)
     metrics = score(np.repeat(X[:1], 80, axis=0), np.full(80, y[0]))

@@ -281,6 +281,10 @@ def _warnings(evidence: Evidence, measures: dict[str, Measure], missing: Sequenc
             f"fewer series ({held}) than features of {widths}: read these beside their floor and memoriser, not as "
             "numbers of their own"
         )
+    learned = {row.tobytes() for row in series.train}
+    twins = sum(row.tobytes() in learned for row in series.test)
+    if twins:
+        found.append(f"{twins} of {len(series.test)} held-out series are identical to training series: not held out")
     held_out = {row.tobytes() for row in series.test}
     seen = sum(row.tobytes() in held_out for row in series.synthetic)
     if seen:

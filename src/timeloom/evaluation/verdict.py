@@ -58,6 +58,8 @@ CLASSES_COUNT = ("diversity", "usefulness")
 FEWEST = 10
 MOST_TOLD = 0.4
 TOO_FEW = "Too few series to tell: {n} in the smallest set, at least {fewest} are needed."
+ALIKE = "Not judged: {share} of the real test series are near copies of training series, too."
+MOST_ALIKE = 0.5
 ALONE = " By {name} alone: {rest}."
 
 
@@ -190,6 +192,9 @@ def judge(metrics: Mapping[str, Measure], fewest: int = FEWEST, missing_classes:
 def _verdict(aspect: Aspect, metrics: Mapping[str, Measure], fewest: int, missing_classes: Sequence[str]) -> Verdict:
     if fewest < FEWEST:
         return Verdict(aspect, "unknown", TOO_FEW.format(n=fewest, fewest=FEWEST), [])
+    copies = metrics.get("copy_share")
+    if aspect == "privacy" and copies is not None and copies.floor is not None and copies.floor >= MOST_ALIKE:
+        return Verdict(aspect, "unknown", ALIKE.format(share=_percent(copies.floor)), [])
     scores: list[int] = []
     evidence: list[tuple[str, str, str]] = []
     for rule in RULES[aspect]:
