@@ -138,6 +138,19 @@ def test_a_crashed_run_goes_on_where_it_was(
     assert contents(tmp_path / "cut") == contents(finished)
 
 
+def test_the_time_before_a_crash_counts(tmp_path: Path) -> None:
+    with pytest.raises(Stopped):
+        run(tmp_path / "cut", crash=("tokenizer-refit", 5))
+    for name, seconds in (("tokenizer", 1000.0), ("tokenizer-refit", 500.0)):
+        path = tmp_path / "cut" / f"{name}-last.ckpt"
+        checkpoint = torch.load(path, weights_only=True)
+        assert 0 < checkpoint["seconds"] < 600
+        torch.save({**checkpoint, "seconds": seconds}, path)
+    record, _ = run(tmp_path / "cut", resume=True)
+    assert 1500 < record["stages"]["tokenizer"]["seconds"] < 2100
+    assert 0 < record["stages"]["prior"]["seconds"] < 600
+
+
 def test_a_crashed_overwrite_does_not_resume_to_the_old_run(copied: Path, tmp_path: Path) -> None:
     with pytest.raises(Stopped):
         run(copied, seed=3, overwrite=True, crash=("prior", 5))

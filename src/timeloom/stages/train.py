@@ -26,7 +26,7 @@ from timeloom.stages import train_prior, train_tokenizer
 from timeloom.stages.run_config import RunConfig
 from timeloom.tokenizer.networks import parameter_count
 from timeloom.tokenizer.tokenizer import Tokenizer
-from timeloom.training import check_processes
+from timeloom.training import check_processes, seconds_spent
 
 RECORD = "run.json"
 TOKENIZER_SECTIONS = ("tokenizer", "tokenizer_training")
@@ -82,6 +82,7 @@ def run(
         # one that was cut short between its model and its record is done again, from its last checkpoint
         if resume and stage in record["stages"] and (out / stage / CARD).exists():
             continue
+        earlier = seconds_spent(out, stage)
         if stage == train_tokenizer.FOLDER:
             figures = train_tokenizer.run(
                 data,
@@ -101,7 +102,7 @@ def run(
                 out,
                 **shared,  # type: ignore[arg-type]
             )
-        record["stages"][stage] = figures
+        record["stages"][stage] = {**figures, "seconds": earlier + float(figures["seconds"])}
         write_json(out / RECORD, record)
         for checkpoint in out.glob(f"{stage}*-last.ckpt"):
             checkpoint.unlink(missing_ok=True)  # the stage is done: nothing is left to resume

@@ -2,7 +2,7 @@
 
 from timeloom.training.batches import Batch, StepBatches, step_seed
 from timeloom.training.config import OptimConfig, TrainerConfig
-from timeloom.training.fit import FitResult, check_processes, fit
+from timeloom.training.fit import FitResult, check_processes, fit, seconds_spent
 from timeloom.training.task import Judging, Stopping, Task, combine
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "check_processes",
     "combine",
     "fit",
+    "seconds_spent",
     "step_seed",
 ]

@@ -145,6 +145,15 @@ def fit(
     return result
 
 
+def seconds_spent(folder: Path, stage: str) -> float:
+    """How long the trainings of a stage have taken that can be gone on with in a run folder.
+
+    Raises:
+        InputError: a damaged checkpoint.
+    """
+    return sum(float(_read(path).get("seconds", 0.0)) for path in folder.glob(f"{stage}*-last.ckpt"))
+
+
 def _run(trainer: Trainer, module: TrainingModule, checkpoint: Path | None) -> None:
     """Fit; an interrupt comes out as KeyboardInterrupt, where the engine would ignore further ones and exit."""
     handler = signal.getsignal(signal.SIGINT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import math
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ class TrainingModule(L.LightningModule):
         super().__init__()
         self.task, self.data, self.optim, self.judging, self.seed = task, data, optim, judging, seed
         self.compiled, self.log_every, self.snapshots, self.stopping = compiled, log_every, snapshots, stopping
-        self.threads = threads
+        self.threads, self.earlier, self.begun = threads, 0.0, time.perf_counter()
         self.kept = nn.ModuleList()
         self.model: nn.Module | None = None
         self.average: nn.Module | None = None
@@ -201,7 +202,8 @@ class TrainingModule(L.LightningModule):
         return judging is not None and step - int(self.best_step) >= judging.patience * judging.every
 
     def on_train_start(self) -> None:
-        """A run that was cut short between its last look and its end has no step left."""
+        """Start the clock; a run that was cut short between its last look and its end has no step left."""
+        self.begun = time.perf_counter()
         self.trainer.should_stop = bool(self.stopped) or self._out_of_patience(self.trainer.global_step)
 
     @property
@@ -210,6 +212,14 @@ class TrainingModule(L.LightningModule):
         if self.stopping is not None and self.stopped:
             return self.stopping.reason
         return f"no gain since {int(self.best_step)}"
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep how long it took so far."""
+        checkpoint["seconds"] = self.earlier + time.perf_counter() - self.begun
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Read how long it took before."""
+        self.earlier = float(checkpoint.get("seconds", 0.0))
 
     def on_train_end(self) -> None:
         """Mark the state, which is written next, as one that needs no further step."""
