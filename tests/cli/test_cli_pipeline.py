@@ -280,6 +280,20 @@ def test_several_files_of_settings_are_laid_over_each_other(timeloom, wave_file:
     assert (config["hidden"], config["blocks"]) == (8, 0)
 
 
+def test_classes_of_few_series_are_told(timeloom, tmp_path: Path) -> None:
+    X, _ = waves(40)
+    quick = ("--out", tmp_path / "run", "--preset", "smoke", "--set", "tokenizer_training.steps=2", "--overwrite")
+    y = np.array(["often"] * 26 + ["rare"] * 4 + [f"c{i}" for i in range(5) for _ in range(2)])
+    for labels, expected in (
+        (y[:30], "class rare (4); what"),
+        (y, "class c0 (2), c1 (2), c2 (2), c3 (2), c4 (2) and 1"),
+    ):
+        np.savez(tmp_path / "few.npz", X_train=X[: len(labels)], y_train=labels, X_test=X, y_test=y[:1].repeat(40))
+        assert (
+            f"few: few training series of {expected}" in timeloom("train-tokenizer", tmp_path / "few.npz", *quick).err
+        )
+
+
 def test_datasets_lists_what_loads_offline(timeloom) -> None:
     outcome = timeloom("datasets")
     assert outcome.code == 0

@@ -69,6 +69,17 @@ def test_a_channel_absent_from_a_series_lies_at_its_mean_and_leaves_the_scale(si
     assert min(map(np.ptp, others)) > 1
 
 
+@pytest.mark.parametrize(("names", "title"), [(None, "3 series, channel 1"), (("still", "pulse"), "3 series, pulse")])
+def test_a_channel_that_never_varies_is_not_the_one_that_is_drawn(
+    sines: Callable, names: tuple[str, ...] | None, title: str
+) -> None:
+    X = sines(3, seed=0, n_channels=2)[0]
+    X[:, 0] = np.arange(3)[:, None]
+    figure = views_sheet(X, seed=0, channels=names)
+    assert min(map(np.ptp, lines(figure, "gauss")[:3])) > 1
+    assert [axes.get_legend().get_title().get_text() for axes in figure.axes if axes.get_legend()] == [title]
+
+
 def test_one_constant_series_is_drawn() -> None:
     figure = views_sheet(np.full((1, 1, 8), 4.0), seed=0)
     assert [len(lines(figure, name)) for name in VIEWS] == [2] * len(VIEWS)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
 
 from timeloom.cli.app import (
@@ -25,6 +27,12 @@ from timeloom.cli.app import (
     load_data,
     note_new_run,
 )
+
+if TYPE_CHECKING:
+    from timeloom.data import Dataset
+
+# of a class with fewer series is said that they are few; so many classes are named
+FEW, MOST_NAMED = 5, 5
 
 
 def _trains(name: str, stages: tuple[str, ...], text: str) -> None:
@@ -48,6 +56,7 @@ def _trains(name: str, stages: tuple[str, ...], text: str) -> None:
         from timeloom.stages import run_config
         from timeloom.stages import train as stage
 
+        _note_few(loaded)
         settings = run_config.build(preset, config or (), overrides or (), seed=seed)
         before = stage.read_record(out)["stages"] if resume and (out / stage.RECORD).exists() else {}
         note_new_run(out, resume)
@@ -70,6 +79,21 @@ def _trains(name: str, stages: tuple[str, ...], text: str) -> None:
 _trains("train", ("tokenizer", "prior"), "Train the tokenizer, then the prior.")
 _trains("train-tokenizer", ("tokenizer",), "Train the tokenizer alone (stage 1).")
 _trains("train-prior", ("prior",), "Train the prior on a run folder's tokenizer (stage 2).")
+
+
+def _note_few(data: Dataset) -> None:
+    """Say which classes have so few series that what is made of them can hardly be new."""
+    if data.y_train is None:
+        return
+    labels, counts = np.unique(data.y_train, return_counts=True)
+    few = [f"{label} ({count})" for label, count in zip(labels, counts, strict=True) if count < FEW]
+    if few:
+        rest = f" and {len(few) - MOST_NAMED} more" if len(few) > MOST_NAMED else ""
+        print(
+            f"{data.name}: few training series of class {', '.join(few[:MOST_NAMED])}{rest}; what is made of so few is "
+            "hardly new",
+            file=sys.stderr,
+        )
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from timeloom.data import Scaler, check_series
+from timeloom.data.channels import channel_title
 from timeloom.data.missing import fill_missing
 from timeloom.evaluation.page.figures import drawing_style
 from timeloom.evaluation.plots import SYNTHETIC_COLOUR
@@ -36,12 +38,13 @@ SERIES_COLOUR = "#8c96a0"
 APART = 1.1
 
 
-def views_sheet(X: ArrayLike, *, seed: int) -> Figure:
+def views_sheet(X: ArrayLike, *, seed: int, channels: Sequence[str] | None = None) -> Figure:
     """One panel a view: three of the series (n, C, T) in grey, and a view of each in colour over it.
 
     The series are drawn by the seed, scaled as for training (each channel to zero mean and unit variance, missing
     values filled in), and set under each other, so that a view is seen on its own series. All panels show the same
-    series on the same axes. Of several channels the first one is drawn. The same input gives the same picture.
+    series on the same axes. Of several channels, called `channels`, the first one that varies is drawn. The same input
+    gives the same picture.
 
     Raises:
         InputError: no series of shape (n, C, T) or (n, T), T at least 8.
@@ -52,19 +55,20 @@ def views_sheet(X: ArrayLike, *, seed: int) -> Figure:
     filled, _ = fill_missing(checked, Scaler.fit(checked).mean.tolist())
     rows = np.sort(np.random.default_rng(seed).permutation(len(filled))[:N_SERIES])
     series = Scaler.fit(filled).transform(filled)[rows]
+    drawn = int((np.ptp(series, axis=2) > 0).any(axis=0).argmax())
     n_rows = -(-(len(VIEWS) + 1) // COLUMNS)
     with drawing_style():
         figure = Figure(figsize=(12, 2.1 * n_rows + 0.5), dpi=100, layout="constrained")
         panels = figure.subplots(n_rows, COLUMNS, sharex=True, sharey=True).ravel()
-        shift = APART * float(np.ptp(series[:, 0], axis=1).max() or 1.0)
+        shift = APART * float(np.ptp(series[:, drawn], axis=1).max() or 1.0)
         for panel, (name, view) in zip(panels, VIEWS.items(), strict=False):
             panel.set_title(f"{name}: {WORDS[name]}", loc="left", fontsize=11)
-            _draw(panel, series[:, 0], _seen(view, series, seed)[:, 0], shift)
+            _draw(panel, series[:, drawn], _seen(view, series, seed)[:, drawn], shift)
         for panel in panels[len(VIEWS) :]:
             panel.axis("off")
         handles, words = panels[0].get_legend_handles_labels()
-        channel = ", first channel" if series.shape[1] > 1 else ""
-        panels[len(VIEWS)].legend(handles, words, loc="center", frameon=False, title=f"{len(rows)} series{channel}")
+        title = ", ".join(filter(None, [f"{len(rows)} series", channel_title(channels, drawn, series.shape[1])]))
+        panels[len(VIEWS)].legend(handles, words, loc="center", frameon=False, title=title)
         for panel in panels[-COLUMNS : len(VIEWS)]:
             panel.set_xlabel("time step")
         return figure

@@ -17,4 +17,4 @@ def run(data: Dataset, out: Path, *, seed: int = 0) -> None:
         InputError: `out` is no `.png` file, or cannot be written.
     """
     check_suffix(out, (".png",))
-    save_png(views_sheet(data.X_train, seed=seed), out)
+    save_png(views_sheet(data.X_train, seed=seed, channels=data.channels), out)
