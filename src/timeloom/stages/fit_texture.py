@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import repeat
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,6 +21,7 @@ DOUBT = 10
 MOST_CASES = 2000
 MOST_VALUES = 20_000_000
 LEAST_UNIT = 0.05
+BATCH = 256
 
 
 def fit(tokenizer: Tokenizer, scaled: Tensor, observed: Tensor | None, *, steps: int, seed: int) -> None:
@@ -33,7 +36,7 @@ def fit(tokenizer: Tokenizer, scaled: Tensor, observed: Tensor | None, *, steps:
     generator = torch.Generator().manual_seed(seed)
     channels, parts = tokenizer.spec.n_channels, tokenizer.front.parts
     seen = None if observed is None else observed[rows]
-    residuals, features = _residuals(tokenizer, scaled[rows], seen)
+    residuals, features = _residuals(tokenizer, scaled[rows], seen), _features(tokenizer, scaled[rows])
     goals = tokenizer.residual_powers(residuals, seen)
     for grid, residual, hidden, (goal, counted) in zip(tokenizer.grids, residuals, features, goals, strict=True):
         texture = grid.texture.requires_grad_(True)
@@ -54,7 +57,7 @@ def measure(tokenizer: Tokenizer, scaled: Tensor, observed: Tensor | None) -> li
 
     On its own training series a tokenizer loses less than on others: their residuals are too small a measure.
     """
-    residuals, _ = _residuals(tokenizer, scaled, observed)
+    residuals = _residuals(tokenizer, scaled, observed)
     return [mean_level(*of) for of in tokenizer.residual_powers(residuals, observed)]
 
 
@@ -104,27 +107,24 @@ def apply(tokenizer: Tokenizer, levels: list[Tensor], amount: float) -> None:
 
 
 @torch.no_grad()
-def fit_marginals(
-    tokenizer: Tokenizer, series: Tensor, observed: Tensor | None, *, seed: int, batch_size: int = 256
-) -> None:
+def fit_marginals(tokenizer: Tokenizer, series: Tensor, observed: Tensor | None, *, seed: int) -> None:
     """Map the values of reconstructions with their texture to those of the series (N, C, T) themselves.
 
     The map is that of the tokenizer's amount of texture; values that were not `observed` (N, C, T) do not count.
     """
     generator = torch.Generator().manual_seed(seed)
-    made = [tokenizer.textured(tokenizer.encode(part), generator) for part in series.split(batch_size)]
+    made = [tokenizer.textured(tokenizer.encode(part), generator) for part in series.split(BATCH)]
     tokenizer.marginals.fit(torch.cat(made), series, observed)
 
 
-@torch.no_grad()
-def _residuals(
-    tokenizer: Tokenizer, scaled: Tensor, observed: Tensor | None, batch_size: int = 256
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Residual frames and the decoder's hidden states of each grid, of all series."""
-    residuals: list[list[Tensor]] = []
-    features: list[list[Tensor]] = []
-    for start in range(0, len(scaled), batch_size):
-        rows = slice(start, start + batch_size)
-        residuals.append(tokenizer.residual_frames(scaled[rows], None if observed is None else observed[rows]))
-        features.append(tokenizer.decoder_features(tokenizer.encode(tokenizer.unscale(scaled[rows]))))
-    return [torch.cat(of) for of in zip(*residuals, strict=True)], [torch.cat(of) for of in zip(*features, strict=True)]
+def _residuals(tokenizer: Tokenizer, scaled: Tensor, observed: Tensor | None) -> list[Tensor]:
+    """Residual frames in each grid of all scaled series (N, C, T)."""
+    seen = repeat(None) if observed is None else observed.split(BATCH)
+    parts = [tokenizer.residual_frames(of, where) for of, where in zip(scaled.split(BATCH), seen, strict=False)]
+    return [torch.cat(of) for of in zip(*parts, strict=True)]
+
+
+def _features(tokenizer: Tokenizer, scaled: Tensor) -> list[Tensor]:
+    """The decoder's hidden states in each grid of all scaled series (N, C, T)."""
+    parts = [tokenizer.decoder_features(tokenizer.encode(tokenizer.unscale(of))) for of in scaled.split(BATCH)]
+    return [torch.cat(of) for of in zip(*parts, strict=True)]
