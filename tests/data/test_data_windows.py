@@ -133,7 +133,10 @@ def test_missing_values_stay_missing(tmp_path: Path) -> None:
         ("target,a,b\nfaulty,1,2\n", "row 1, column 'target' holds 'faulty'.*a row a series"),
         ("a,Label\n1,0\n2,1\n", "column 'Label' would become a channel.*a row a series"),
         ("p_t0,p_t1,q_t0\n1,0,2\n2,1,3\n", "columns 'p_t0' to 'q_t0' are time points of a row a series"),
-        ("date,a\n2020-01-02,1\n2020-01-03,2\n2020-01-01,3\n", "row 3 is of 2020-01-01, before the row above it"),
+        (
+            "date,a\n2020-01-02,1\n2020-01-03,2\n2020-01-01,3\n",
+            "row 3 is of 2020-01-01T00:00:00, before the row above it",
+        ),
     ],
 )
 def test_faulty_tables_are_named(tmp_path: Path, text: str, message: str) -> None:
@@ -152,10 +155,17 @@ def test_equal_and_unreadable_times_and_a_column_y_are_no_fault(tmp_path: Path) 
 
 def test_faulty_arrays_and_files_are_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", series=LONG)
+    np.savez(tmp_path / "labels.npz", values=LONG, y=np.arange(20) % 2)
+    times = np.arange("2020-01-01", "2020-01-21", dtype="datetime64[D]")
+    np.savez(tmp_path / "back.npz", values=LONG, timestamps=times[::-1])
+    np.savez(tmp_path / "fine.npz", values=LONG, timestamps=times)
+    assert len(read_windows(tmp_path / "fine.npz", 8).X_train) == 13
     np.save(tmp_path / "text.npy", np.array(["a"] * 20))
     (tmp_path / "long.ts").write_text("1,2,3")
     for name, message in (
         ("other.npz", "the array 'values'; found series"),
+        ("labels.npz", "array 'y' beside 'values': labels of time points are not learned"),
+        ("back.npz", "row 2 is of 2020-01-19, before the row above it"),
         ("text.npy", "numbers are needed"),
         ("long.ts", "suffix '.ts' is not known; allowed: .npz, .npy, .csv"),
         ("none.npy", "no such file"),

@@ -18,7 +18,7 @@ from timeloom.data.dataset import Dataset, build_dataset, check_series
 from timeloom.data.raw import RawSeries
 from timeloom.data.readers_archive import read_arff, read_ts
 from timeloom.data.readers_table import read_csv, read_tsv
-from timeloom.data.windows import LONG_SUFFIXES, cut_windows, read_long
+from timeloom.data.windows import LONG_SUFFIXES, check_order, cut_windows, read_long
 from timeloom.errors import InputError
 
 _SPLIT_KEYS = ("X_train", "y_train", "X_test", "y_test", "channels")
@@ -147,7 +147,10 @@ def read_long_file(path: Path) -> tuple[np.ndarray, np.ndarray | None, object]:
     try:
         values, names = read_long(path, content)
         if isinstance(content, np.lib.npyio.NpzFile) and "timestamps" in content.files:
-            return values, np.asarray(content["timestamps"]), names
+            times = np.asarray(content["timestamps"])
+            if times.dtype.kind == "M":
+                check_order(path, times)
+            return values, times, names
         return values, None, names
     except InputError:
         raise

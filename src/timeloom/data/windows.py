@@ -49,6 +49,11 @@ def read_long(path: Path, archive: object) -> tuple[np.ndarray, object]:
         files = list(getattr(archive, "files", []))
         if "values" not in files:
             raise InputError(f"{path}: a long series is the array 'values'; found {', '.join(files)}")
+        labels = next((name for name in files if name.lower() in LABEL_COLUMNS), None)
+        if labels is not None:
+            raise InputError(
+                f"{path}: array {labels!r} beside 'values': labels of time points are not learned; remove it"
+            )
         values = np.asarray(archive["values"])  # type: ignore[index]
         names = np.asarray(archive["columns"]) if "columns" in files else None  # type: ignore[index]
     else:
@@ -93,10 +98,19 @@ def _refuse_disorder(path: Path, cells: list[str]) -> None:
         times = np.array([cell.strip() for cell in cells], dtype="datetime64[s]")
     except ValueError:
         return
+    check_order(path, times)
+
+
+def check_order(path: Path, times: np.ndarray) -> None:
+    """Refuse times (n,) that do not ascend.
+
+    Raises:
+        InputError: one is before the one above it.
+    """
     back = np.flatnonzero(np.diff(times) < np.timedelta64(0))
     if back.size:
         raise InputError(
-            f"{path}: row {back[0] + 2} is of {cells[back[0] + 1]}, before the row above it; sort the rows by time"
+            f"{path}: row {back[0] + 2} is of {times[back[0] + 1]}, before the row above it; sort the rows by time"
         )
 
 
