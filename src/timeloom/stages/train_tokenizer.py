@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -175,46 +176,66 @@ def run(
     if not observed.all():
         batch["observed"] = torch.from_numpy(observed)
     warp = warp_strength(training.warp, spec.n_train)
-    fitted = evenly_spaced(len(filled), max(1, min(MOST_FITTED, MOST_VALUES // (data.n_channels * data.length))))
-    task = TokenizerTask(config.resolve(spec), spec, warp, batch["scaled"][fitted])
-    record: dict[str, float | str] = {"steps": training.steps}
-    common = {"seed": seed, "resume": resume, "progress": progress}
-    n = len(filled)
-    if not training.holdout:
-        tokenizer = _built(task, fit("tokenizer", task, batch, training, trainer, out, **common))  # type: ignore[arg-type]
-        if training.texture not in ("auto", 0):
-            few = {name: of[fitted] for name, of in batch.items()}
-            with cpu_threads(trainer.threads):
-                texture = _texture(tokenizer, batch, few, training, seed)
-            fit_texture.apply(tokenizer, *texture)
-            record["texture"] = texture[1]
-    else:
-        seen, unseen = hold_out(data, batch, training.holdout, seed, training.holdout_most)
-        # the commitment grows as the latents spread, long after reconstruction has stopped to gain from it
-        judging = Judging(unseen, training.judge_every, patience=training.patience, terms=RECONSTRUCTION)
-        refit = n < training.refit_below
-        first = training.model_copy(update={"steps": -(-training.steps // 2)}) if refit else training
-        result = fit("tokenizer", task, seen, first, trainer, out, judging=judging, **common)  # type: ignore[arg-type]
-        assert result.best_step is not None
-        assert result.best_loss is not None
-        record |= {"best_step": result.best_step, "held_out_loss": result.best_loss}
-        tokenizer = _built(task, result)
-        with cpu_threads(trainer.threads):
-            texture = _texture(tokenizer, seen, unseen, training, seed)
-        if refit:
-            again = training.model_copy(update={"steps": result.best_step})
-            tokenizer = _built(task, fit("tokenizer-refit", task, batch, again, trainer, out, **common))  # type: ignore[arg-type]
-            with cpu_threads(trainer.threads):
-                fit_texture.fit(
-                    tokenizer, batch["scaled"], batch.get("observed"), steps=training.texture_steps, seed=seed
-                )
-        fit_texture.apply(tokenizer, *texture)
-        record["texture"] = texture[1]
-    if training.marginals:
-        with cpu_threads(trainer.threads):
+    looked_at = evenly_spaced(len(filled), max(1, min(MOST_FITTED, MOST_VALUES // (data.n_channels * data.length))))
+    few = {name: of[looked_at] for name, of in batch.items()}
+    task = TokenizerTask(config.resolve(spec), spec, warp, few["scaled"])
+
+    def fitted(name: str, part: Batch, how: TokenizerTraining, judging: Judging | None = None) -> FitResult:
+        return fit(name, task, part, how, trainer, out, judging=judging, seed=seed, resume=resume, progress=progress)
+
+    with cpu_threads(trainer.threads):
+        if training.holdout:
+            parts = hold_out(data, batch, training.holdout, seed, training.holdout_most)
+            tokenizer, record = _to_the_best_step(task, batch, parts, training, seed, fitted)
+        else:
+            tokenizer, record = _to_the_last_step(task, batch, few, training, seed, fitted)
+        if training.marginals:
             fit_texture.fit_marginals(tokenizer, torch.from_numpy(filled), batch.get("observed"), seed=seed)
     tokenizer.save_pretrained(out / FOLDER)
-    return {"seconds": time.perf_counter() - start, **record}
+    return {"seconds": time.perf_counter() - start, "steps": training.steps, **record}
+
+
+_Fitted = Callable[..., FitResult]
+_Result = tuple[Tokenizer, dict[str, float | str]]
+
+
+def _to_the_last_step(
+    task: TokenizerTask, batch: Batch, few: Batch, training: TokenizerTraining, seed: int, fitted: _Fitted
+) -> _Result:
+    """Learn all series; a given amount of texture is measured on a few of them."""
+    tokenizer = _built(task, fitted("tokenizer", batch, training))
+    if training.texture in ("auto", 0):
+        return tokenizer, {}
+    levels, amount = _texture(tokenizer, batch, few, training, seed)
+    fit_texture.apply(tokenizer, levels, amount)
+    return tokenizer, {"texture": amount}
+
+
+def _to_the_best_step(
+    task: TokenizerTask,
+    batch: Batch,
+    parts: tuple[Batch, Batch],
+    training: TokenizerTraining,
+    seed: int,
+    fitted: _Fitted,
+) -> _Result:
+    """Learn the first of two parts of the batch, as long as the other gains; then, of few series, the whole batch."""
+    seen, unseen = parts
+    # the commitment grows as the latents spread, long after reconstruction has stopped to gain from it
+    judging = Judging(unseen, training.judge_every, patience=training.patience, terms=RECONSTRUCTION)
+    refit = len(batch["scaled"]) < training.refit_below
+    first = training.model_copy(update={"steps": -(-training.steps // 2)}) if refit else training
+    found = fitted("tokenizer", seen, first, judging)
+    assert found.best_step is not None
+    assert found.best_loss is not None
+    tokenizer = _built(task, found)
+    levels, amount = _texture(tokenizer, seen, unseen, training, seed)
+    if refit:
+        again = training.model_copy(update={"steps": found.best_step})
+        tokenizer = _built(task, fitted("tokenizer-refit", batch, again))
+        fit_texture.fit(tokenizer, batch["scaled"], batch.get("observed"), steps=training.texture_steps, seed=seed)
+    fit_texture.apply(tokenizer, levels, amount)
+    return tokenizer, {"best_step": found.best_step, "held_out_loss": found.best_loss, "texture": amount}
 
 
 def hold_out(data: Dataset, batch: Batch, share: float, seed: int, most: float) -> tuple[Batch, Batch]:
