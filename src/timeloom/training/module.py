@@ -12,6 +12,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -258,3 +259,5 @@ class Final(L.Callback):
 
     def on_fit_end(self, trainer: Any, module: Any) -> None:
         trainer.save_checkpoint(self.path)
+        if isinstance(trainer.logger, WandbLogger):
+            trainer.logger.experiment.finish()  # else the next training would be logged as more of this one
