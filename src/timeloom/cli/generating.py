@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
 from timeloom.cli.app import (
@@ -83,6 +82,8 @@ _trains("train-prior", ("prior",), "Train the prior on a run folder's tokenizer 
 
 def _note_few(data: Dataset) -> None:
     """Say which classes have so few series that what is made of them can hardly be new."""
+    import numpy as np
+
     if data.y_train is None:
         return
     labels, counts = np.unique(data.y_train, return_counts=True)
