@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from windows import windows_of
 
 from timeloom import data as datasets
+from timeloom.data.channels import channel_title
 from timeloom.evaluation.plots import REAL_COLOUR, SYNTHETIC_COLOUR
 from timeloom.stages import sample, train
 
@@ -58,11 +59,11 @@ def by_channel(name: str, window: int, work: Path, seed: int) -> list[Column]:
     """A column a channel of windows, the first of them."""
     data = windows_of(name, window)
     made = synthetic(work / f"{data.name}-{window}" / f"seed{seed}", 40, seed, labelled=False)
-    names = data.channels or [f"channel {place}" for place in range(data.n_channels)]
     found = []
     for place in range(min(COLUMNS, data.n_channels)):
         real, other = (drawn(X[:, place], MANY, seed + place) for X in (data.X_train, made.X))
-        found.append((f"{data.name}, {names[place]}", real, other))
+        title = ", ".join(filter(None, [data.name, channel_title(data.channels, place, data.n_channels)]))
+        found.append((title, real, other))
     return found
 
 

@@ -266,9 +266,11 @@ def test_a_file_that_is_there_is_replaced_only_if_that_is_wanted(
 def test_all_files_are_checked_before_one_is_measured(timeloom, wave_file: Path, tmp_path: Path) -> None:
     X, y = waves(20)
     good, bad = save(tmp_path / "good.npz", X=X, y=y), save(tmp_path / "bad.npz", X=X[:, :, :16], y=y)
-    outcome = timeloom("compare", wave_file, good, bad, "--out", tmp_path / "out")
+    common = ("--out", tmp_path / "out", "--metrics", "fid_rocket", "--no-cache")
+    assert "Rocket" in timeloom("compare", wave_file, good, *common).err
+    outcome = timeloom("compare", wave_file, good, bad, *common)
     refused(outcome, "bad: the synthetic series have (channels, length) = (1, 16)")
-    assert "good" not in outcome.err
+    assert "Rocket" not in outcome.err, "the good one was measured"
 
 
 def test_a_full_disk_leaves_nothing_behind(wave_run: Path, tmp_path: Path) -> None:

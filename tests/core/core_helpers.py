@@ -123,7 +123,7 @@ def enough_everywhere(state: dict[str, Tensor]) -> bool:
 
 @dataclass(frozen=True)
 class WatchedTokenizerTask(TokenizerTask):
-    """The tokenizer's task, which also leaves each process's codebook on disk after each step."""
+    """The tokenizer's task, which also leaves each process's codebook and threads on disk after each step."""
 
     folder: Path = Path()
 
@@ -131,6 +131,7 @@ class WatchedTokenizerTask(TokenizerTask):
         """The tokenizer's terms; the codebook after them goes to `folder/rank-R.pt`."""
         terms = super().loss(model, batch, generator)
         rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+        (self.folder / f"threads-{rank}").write_text(str(torch.get_num_threads()))
         torch.save({k: v.clone() for k, v in model.state_dict().items()}, self.folder / f"rank-{rank}.pt")
         return terms
 

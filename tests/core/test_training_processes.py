@@ -28,11 +28,12 @@ def test_processes_share_one_codebook_fed_by_the_whole_batch(tmp_path: Path, dev
     config = smoke(*settings).tokenizer.resolve(spec)
     task = WatchedTokenizerTask(config, spec, folder=tmp_path)
     scaled = torch.from_numpy((data.X_train - data.X_train.mean()) / data.X_train.std())
-    engine = TrainerConfig.parse({"accelerator": "cpu", "logger": "none", "devices": devices})
+    engine = TrainerConfig.parse({"accelerator": "cpu", "logger": "none", "devices": devices, "threads": 3})
     optim = OptimConfig(steps=STEPS, batch_size=16, lr=2e-3, average=0.5)
     judging = Judging({"scaled": scaled[:8]}, every=3)
     result = fit("ddp", task, {"scaled": scaled}, optim, engine, tmp_path, seed=0, judging=judging)
     assert result.best_step in (3, 6)
+    assert [(tmp_path / f"threads-{rank}").read_text() for rank in range(devices)] == ["3"] * devices
 
     ranks = [torch.load(tmp_path / f"rank-{rank}.pt", weights_only=True) for rank in range(devices)]
     assert not (tmp_path / f"rank-{devices}.pt").exists()

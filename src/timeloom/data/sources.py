@@ -23,9 +23,9 @@ def load(source: str | Path, window: int | None = None) -> Dataset:
     """
     path = Path(source)
     looks_like_file = isinstance(source, Path) or path.suffix != "" or "/" in str(source) or os.path.isfile(path)
-    if window is not None and not looks_like_file and str(source) in available():
-        raise InputError(f"{source}: is a set of series, no long one; leave out --window, or give a file of one")
     if window is not None:
+        if not looks_like_file and str(source) in available():
+            raise InputError(f"{source}: is a set of series, no long one; leave out --window, or give a file of one")
         return read_windows(path, window)
     if looks_like_file or (os.path.isdir(path) and str(source) not in available()):
         return read(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -94,10 +95,12 @@ def _refuse_series_and_labels(path: Path, names: list[str]) -> None:
 
 def _refuse_disorder(path: Path, cells: list[str]) -> None:
     """Refuse times that do not ascend, where numpy can read them: windows would be cut from rows out of order."""
-    try:
-        times = np.array([cell.strip() for cell in cells], dtype="datetime64[s]")
-    except ValueError:
-        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="no explicit representation of timezones")  # they are told in UTC
+        try:
+            times = np.array([cell.strip() for cell in cells], dtype="datetime64[s]")
+        except ValueError:
+            return
     check_order(path, times)
 
 

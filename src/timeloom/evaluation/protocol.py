@@ -281,12 +281,10 @@ def _warnings(evidence: Evidence, measures: dict[str, Measure], missing: Sequenc
             f"fewer series ({held}) than features of {widths}: read these beside their floor and memoriser, not as "
             "numbers of their own"
         )
-    learned = {row.tobytes() for row in series.train}
-    twins = sum(row.tobytes() in learned for row in series.test)
+    twins = _shared(series.test, series.train)
     if twins:
         found.append(f"{twins} of {len(series.test)} held-out series are identical to training series: not held out")
-    held_out = {row.tobytes() for row in series.test}
-    seen = sum(row.tobytes() in held_out for row in series.synthetic)
+    seen = _shared(series.synthetic, series.test)
     if seen:
         found.append(f"{seen} synthetic series are identical to held-out ones: what is measured is not new data")
     for name, X in sizes.items():
@@ -302,6 +300,12 @@ def _warnings(evidence: Evidence, measures: dict[str, Measure], missing: Sequenc
             f"cas: trained on {len(series.synthetic)} synthetic series; {CAS_LEAST}, as published, make it steadier"
         )
     return found
+
+
+def _shared(series: NDArray, others: NDArray) -> int:
+    """How many series are among the others."""
+    known = {row.tobytes() for row in others}
+    return sum(row.tobytes() in known for row in series)
 
 
 def _constant_series(X: NDArray) -> int:

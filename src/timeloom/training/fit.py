@@ -127,11 +127,8 @@ def fit(
         last.unlink(missing_ok=True)
         for log in (folder / "logs" / stage).glob("metrics*.csv"):
             log.unlink(missing_ok=True)
-    log_every = trainer_config.log_every
-    compiled = trainer_config.compile
-    threads = trainer_config.threads
-    module = TrainingModule(task, data, optim, judging, seed, compiled, log_every, snapshots, stopping, threads)
-    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), cpu_threads(threads):
+    module = TrainingModule(task, data, optim, trainer_config, seed, judging, snapshots, stopping)
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), cpu_threads(trainer_config.threads):
         hush()
         if not (last.exists() and bool(_read(last)["state_dict"]["finished"])):
             trainer = _trainer(stage, optim, trainer_config, folder, last, progress)

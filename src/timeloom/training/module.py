@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from timeloom.muon import Muon
 from timeloom.progress import Progress
 from timeloom.training.batches import Batch, Rows, StepBatches, as_is, step_seed
-from timeloom.training.config import OptimConfig
+from timeloom.training.config import OptimConfig, TrainerConfig
 from timeloom.training.task import Judging, Stopping, Task, combine
 
 # the layers whose weights Muon moves
@@ -40,18 +40,16 @@ class TrainingModule(L.LightningModule):
         task: Task,
         data: Batch,
         optim: OptimConfig,
-        judging: Judging | None,
+        engine: TrainerConfig,
         seed: int,
-        compiled: bool,
-        log_every: int,
-        snapshots: tuple[int, ...] = (),
-        stopping: Stopping | None = None,
-        threads: int | None = None,
+        judging: Judging | None,
+        snapshots: tuple[int, ...],
+        stopping: Stopping | None,
     ) -> None:
         super().__init__()
-        self.task, self.data, self.optim, self.judging, self.seed = task, data, optim, judging, seed
-        self.compiled, self.log_every, self.snapshots, self.stopping = compiled, log_every, snapshots, stopping
-        self.threads, self.earlier, self.begun = threads, 0.0, time.perf_counter()
+        self.task, self.data, self.optim, self.engine, self.seed = task, data, optim, engine, seed
+        self.judging, self.snapshots, self.stopping = judging, snapshots, stopping
+        self.earlier, self.begun = 0.0, time.perf_counter()
         self.kept = nn.ModuleList()
         self.model: nn.Module | None = None
         self.average: nn.Module | None = None
@@ -67,8 +65,8 @@ class TrainingModule(L.LightningModule):
         """A spawned worker has the default warnings, loggers and threads again."""
         if self.trainer.world_size > 1:
             hush()
-            if self.threads is not None:
-                torch.set_num_threads(self.threads)
+            if self.engine.threads is not None:
+                torch.set_num_threads(self.engine.threads)
 
     def configure_model(self) -> None:
         """Build the model here: a process group exists by now, which the codebooks must see."""
@@ -83,7 +81,7 @@ class TrainingModule(L.LightningModule):
             self.register_buffer("best_loss", torch.tensor(math.inf, dtype=torch.float64))
             self.register_buffer("best_step", torch.tensor(0))
         self.kept.extend(copy.deepcopy(self.model).requires_grad_(False) for _ in self.snapshots)
-        if self.compiled:
+        if self.engine.compile:
             self.model.compile()
 
     def train_dataloader(self) -> DataLoader[Batch]:
@@ -146,7 +144,7 @@ class TrainingModule(L.LightningModule):
         generator = torch.Generator(self.device).manual_seed(step_seed(self.seed + 1, step, self.trainer.global_rank))
         terms = self.task.loss(self.model, batch, generator)
         loss = combine(terms, self.task.weights)
-        if (step + 1) % self.log_every == 0 and self.trainer.logger is not None:
+        if (step + 1) % self.engine.log_every == 0 and self.trainer.logger is not None:
             self.log_dict({"loss": loss.detach(), **{k: v.detach() for k, v in terms.items()}})
         return loss
 
