@@ -99,6 +99,15 @@ def test_an_amount_of_texture_that_was_given_for_the_tokenizer_is_what_decoding_
         assert train._sampling(config, {"config": config.model_dump(mode="json")}).texture == expected
 
 
+def test_a_run_decodes_with_the_amount_of_texture_that_was_given_for_the_tokenizer(tmp_path: Path) -> None:
+    """Left to itself this one would take all of it."""
+    short = ("tokenizer_training.steps=6", "prior_training.steps=6", "prior_training.choose_decoding=true")
+    record = train.run(sines(), smoke(*short, "tokenizer_training.texture=0.25"), tmp_path / "given")
+    assert record["stages"]["prior"]["texture"] == "auto"
+    free = train.run(sines(), smoke(*short), tmp_path / "free")
+    assert free["stages"]["prior"]["texture"] != "auto"
+
+
 def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*of: object) -> None:
         raise SafetensorError("I/O error: File too large")
