@@ -251,6 +251,16 @@ def test_evaluate_unknown_labels(timeloom, wave_file: Path, tmp_path: Path) -> N
     refused(timeloom("evaluate", wave_file, path, "--out", tmp_path / "report"), "still", "slow")
 
 
+def test_evaluate_a_class_that_is_not_there(timeloom, wave_file: Path, tmp_path: Path) -> None:
+    slow = save(tmp_path / "slow.npz", X=X, y=np.array(["slow"] * 12))
+    asked = ("--out", tmp_path / "report", "--label")
+    refused(timeloom("evaluate", wave_file, slow, *asked, "still"), "unknown class 'still'", "fast, slow")
+    refused(timeloom("evaluate", wave_file, slow, *asked, "fast"), "no synthetic series of class fast; they have slow")
+    bare = save(tmp_path / "bare.npz", X_train=X, X_test=X)
+    refused(timeloom("evaluate", bare, slow, *asked, "slow"), "bare: has no labels")
+    assert not (tmp_path / "report").exists()
+
+
 def test_a_file_that_is_there_is_replaced_only_if_that_is_wanted(
     timeloom, wave_run: Path, wave_file: Path, tmp_path: Path
 ) -> None:

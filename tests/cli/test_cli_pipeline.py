@@ -95,6 +95,33 @@ def test_evaluate_writes_the_contract(timeloom, wave_run: Path, wave_file: Path,
     assert not (out / "report.html").exists(), "it would be that of the report before"
 
 
+def test_evaluate_one_class(timeloom, wave_run: Path, wave_file: Path, tmp_path: Path) -> None:
+    """As good as a file of that class alone, of series with labels, without, and among others."""
+    new, out = tmp_path / "new.npz", tmp_path / "report"
+    assert timeloom("sample", wave_run, "--n", 20, "--label", "fast", "--label", "slow", "--out", new).code == 0
+    with np.load(new) as made, np.load(wave_file) as data:
+        fast = made["X"][made["y"] == "fast"]
+        np.save(tmp_path / "fast.npy", fast)
+        splits = {f"X_{part}": data[f"X_{part}"][data[f"y_{part}"] == "fast"] for part in ("train", "test")}
+        np.savez(tmp_path / "alone.npz", **splits)
+    asked = ("--out", out, "--metrics", "fid_rocket,copy_share,fid_fcn,token_divergence")
+    found = []
+    for arguments in (
+        (wave_file, new, "--label", "fast"),
+        (wave_file, new, "--label", "fast", "--run", wave_run),
+        (wave_file, tmp_path / "fast.npy", "--label", "fast"),
+        (tmp_path / "alone.npz", tmp_path / "fast.npy"),
+    ):
+        assert timeloom("evaluate", *arguments, *asked).code == 0
+        report = json.loads((out / "report.json").read_text())
+        found.append([report["metrics"][name] for name in ("fid_rocket", "copy_share")])
+        assert (report["counts"]["train"], report["counts"]["synthetic"]) == (20, len(fast))
+        with_tokens = report["metrics"]["token_divergence"]["value"] is not None
+        assert with_tokens == ("--run" in arguments)
+        assert report["metrics"]["fid_fcn"]["reason"] is not None, "one class is none to tell apart"
+    assert found == [found[0]] * 4
+
+
 def test_evaluate_says_what_is_missing(timeloom, wave_file: Path, tmp_path: Path) -> None:
     """Without labels and without a run some measures are undefined: null, with the reason beside it."""
     with np.load(wave_file) as data:

@@ -181,6 +181,30 @@ def test_a_missing_test_split_is_held_out_by_class_and_noted() -> None:
     assert split.with_test_split(0.5) is split
 
 
+def test_some_classes_can_be_taken_from_both_splits() -> None:
+    y = np.array([1, 2, 3, 1, 2, 3, 1, 2, 3, 1])
+    whole = Dataset("set", series(10), y, None, None).with_test_split(0.4)
+    part = whole.of_classes(["3", 1])
+    assert part.name == "set, class 1, 3"
+    assert part.classes == (1, 3)
+    assert part.X_test is not None
+    assert part.rows is not None
+    for X, labels, rows in ((part.X_train, part.y_train, part.rows[0]), (part.X_test, part.y_test, part.rows[1])):
+        np.testing.assert_array_equal(labels, y[rows])
+        np.testing.assert_array_equal(X, series(10)[rows])
+    assert sorted(np.concatenate(part.rows)) == np.flatnonzero(y != 2).tolist()
+
+
+def test_a_class_that_a_split_lacks_is_told() -> None:
+    labelled = Dataset("set", series(4), np.array(["a", "a", "b", "b"]), series(2), np.array(["a", "a"]))
+    with pytest.raises(InputError, match="unknown class 'c'; known classes: a, b"):
+        labelled.of_classes(["c"])
+    with pytest.raises(InputError, match="set: no test series of class b"):
+        labelled.of_classes(["b"])
+    with pytest.raises(InputError, match="set: has no labels"):
+        Dataset("set", series(4), None, None, None).of_classes(["a"])
+
+
 def test_remarks_are_of_the_training_split_alone() -> None:
     X = series(10)
     X[:, 1] = 3.0

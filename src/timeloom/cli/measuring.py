@@ -24,6 +24,9 @@ def evaluate(
     protocol: Annotated[
         str, typer.Option("--protocol", help="honest (every measure), or the published ones: ucr, windows")
     ] = "honest",
+    label: Annotated[
+        list[str] | None, typer.Option("--label", help="only this class, of both; may be repeated")
+    ] = None,
     metrics: Annotated[
         list[str] | None, typer.Option("--metrics", help="only these, such as fid_rocket,cas (names: see the README)")
     ] = None,
@@ -55,6 +58,7 @@ def evaluate(
         y,
         out,
         protocol=protocol,  # type: ignore[arg-type]
+        labels=label,
         metrics=listed(metrics),
         n_seeds=seeds,
         seed=seed,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from timeloom.data.channels import channel_names, check_channels
-from timeloom.data.splits import ordered_holdout, stratified_holdout
+from timeloom.data.splits import match_label_type, ordered_holdout, stratified_holdout
 from timeloom.errors import InputError
 
 MIN_LENGTH = 8
@@ -117,6 +117,27 @@ class Dataset:
             decisions=(*self.decisions, note),
             rows=(kept, held),
         )
+
+    def of_classes(self, labels: Sequence[int | str]) -> Dataset:
+        """The series of these classes alone, of both splits; the name says which.
+
+        Raises:
+            InputError: If the data has no labels, no such class, or no test series of these classes.
+        """
+        if self.classes is None or self.y_train is None:
+            raise InputError(f"{self.name}: has no labels, so that no class can be told apart")
+        wanted = np.unique(match_label_type(list(labels), self.classes))
+        named = f"class {', '.join(str(label) for label in wanted)}"
+        kept = np.isin(self.y_train, wanted)
+        parts: dict[str, Any] = {"X_train": self.X_train[kept], "y_train": self.y_train[kept]}
+        if self.X_test is not None:
+            held = np.zeros(len(self.X_test), bool) if self.y_test is None else np.isin(self.y_test, wanted)
+            if self.y_test is None or not held.any():
+                raise InputError(f"{self.name}: no test series of {named}")
+            parts |= {"X_test": self.X_test[held], "y_test": self.y_test[held]}
+            if self.rows is not None:
+                parts["rows"] = (self.rows[0][kept], self.rows[1][held])
+        return dataclasses.replace(self, name=f"{self.name}, {named}", **parts)
 
 
 def build_dataset(

@@ -60,6 +60,7 @@ def run(
     out: Path | None,
     *,
     protocol: Literal["honest", "ucr", "windows"] = "honest",
+    labels: Sequence[int | str] | None = None,
     metrics: Sequence[str] | None = None,
     n_seeds: int | None = None,
     seed: int = 0,
@@ -77,6 +78,8 @@ def run(
         y: their labels, in the words of the data, or None.
         out: folder for the results; None writes nothing.
         protocol: `honest`, or the published `ucr` or `windows`.
+        labels: only the series of these classes, real and synthetic; without labels of their own the synthetic series
+            are taken to be of them. None takes all.
         metrics: names of the measures; None takes all of the protocol's.
         n_seeds: trainings of each encoder; None takes the protocol's number (3; 1 of `ucr`; 5 of `windows`).
         seed: source of all randomness.
@@ -87,8 +90,8 @@ def run(
         progress: told what is measured.
 
     Raises:
-        InputError: shapes or labels do not fit the data, the tokenizer was trained on another training split, or an
-            unknown measure.
+        InputError: shapes or labels do not fit the data, a class that one of the sets lacks, the tokenizer was
+            trained on another training split, or an unknown measure.
     """
     if protocol not in ("honest", "ucr", "windows"):
         raise InputError(f"--protocol: {protocol!r}; allowed: honest, ucr, windows")
@@ -96,6 +99,10 @@ def run(
         data = data.with_test_split()
     _check_shape(data, X)
     y = _own_labels(data, y)
+    if models is not None:
+        _check_run(models, data)
+    if labels:
+        data, (X, y) = data.of_classes(labels), _of_classes(data, X, y, labels)
     if protocol == "windows":
         real = data.X_train if data.X_test is None else np.concatenate([data.X_train, data.X_test])
         report = evaluate_windows(
@@ -286,13 +293,30 @@ def _own_labels(data: Dataset, y: np.ndarray | None, of: str = "the synthetic se
         raise InputError(f"labels of {of}: {error}, as in {data.name}") from None
 
 
-def _token_views(models: Models, data: Dataset, X: np.ndarray, seed: int) -> TokenViews:
-    tokenizer, prior = models.tokenizer, models.prior
-    if tokenizer.spec.fingerprint != data.fingerprint:
+def _of_classes(data: Dataset, X: np.ndarray, y: np.ndarray | None, labels: Sequence[int | str]) -> Pair:
+    """The synthetic series of these classes; without labels all of them, as of the class, if it is one."""
+    assert data.classes is not None
+    wanted = match_label_type(list(labels), data.classes)
+    if y is None:
+        return X, np.repeat(wanted, len(X)) if len(wanted) == 1 else None
+    kept = np.isin(y, wanted)
+    if not kept.any():
+        theirs = ", ".join(str(label) for label in np.unique(y))
+        raise InputError(f"--label: no synthetic series of class {', '.join(map(str, wanted))}; they have {theirs}")
+    return X[kept], y[kept]
+
+
+def _check_run(models: Models, data: Dataset) -> None:
+    spec = models.tokenizer.spec
+    if spec.fingerprint != data.fingerprint:
         raise InputError(
-            f"--run: was trained on {tokenizer.spec.name} ({tokenizer.spec.fingerprint}), not on the training split "
+            f"--run: was trained on {spec.name} ({spec.fingerprint}), not on the training split "
             f"of {data.name} ({data.fingerprint}); give the data it was trained on, or leave --run out"
         )
+
+
+def _token_views(models: Models, data: Dataset, X: np.ndarray, seed: int) -> TokenViews:
+    tokenizer, prior = models.tokenizer, models.prior
     assert data.X_test is not None
     test, train, synthetic = (tokenize(tokenizer, series) for series in (data.X_test, data.X_train, X))
     generator = torch.Generator().manual_seed(seed)
