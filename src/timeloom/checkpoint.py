@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from timeloom.errors import InputError
 from timeloom.files import read_json, replacing, write_json
 
-FORMAT = 8
+FORMAT = 9
 WEIGHTS, CARD = "model.safetensors", "config.json"
 
 

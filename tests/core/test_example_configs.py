@@ -43,7 +43,7 @@ def test_the_variants_of_ncvqvae_are_there() -> None:
 
 @pytest.mark.parametrize("path", NCVQVAE, ids=lambda path: path.stem)
 def test_a_variant_of_ncvqvae_trains_as_it_is_named(path: Path, tmp_path: Path) -> None:
-    short = ("tokenizer_training.steps=3", "tokenizer_training.texture_steps=0")
+    short = ("tokenizer_training.steps=3", "tokenizer_training.flow_steps=0")
     config = run_config.build("smoke", [path], [*short, *QUIET])
     train_tokenizer.run(sines(), config.tokenizer, config.tokenizer_training, config.trainer, tmp_path)
     ssl = Tokenizer.from_pretrained(tmp_path / "tokenizer").config.ssl

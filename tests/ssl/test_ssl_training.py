@@ -83,6 +83,7 @@ def test_without_a_loss_the_section_changes_no_weight(tmp_path: Path) -> None:
         "tokenizer_training.steps=6",
         "tokenizer_training.judge_every=3",
         "tokenizer_training.texture_steps=0",
+        "tokenizer_training.flow_steps=0",
     )
     other = ("tokenizer.ssl.views=[warp, mask]", "tokenizer.ssl.width=8", "tokenizer.ssl.weight=9")
     run(smoke(*short), tmp_path / "plain")
@@ -295,6 +296,7 @@ def test_a_crashed_training_resumes_to_the_bits_of_an_unbroken_one(tmp_path: Pat
         "tokenizer_training.judge_every=4",
         "tokenizer_training.refit_below=0",
         "tokenizer_training.texture_steps=0",
+        "tokenizer_training.flow_steps=0",
     )
 
     def crash(stage: str, done: int, total: int, note: str = "") -> None:

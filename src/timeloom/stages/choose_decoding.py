@@ -91,7 +91,7 @@ def copies(
     knows the training series by heart should not be trained further because much noise would hide that.
     """
     trials = _Trials(tokenizer, config, series, labels, seed)
-    amount = _amounts(tokenizer, config)[:2][-1]  # the measured one, where it is the only one
+    amount = (_amounts(tokenizer, config)[:-1] or ["auto"])[:2][-1]  # the last is more than the whole
     share = trials.copies(prior, _first(amount))
     return share > FAR_TOO_MANY * most_copies(len(trials.near))
 

@@ -21,7 +21,7 @@ from timeloom.data.warping import time_warp
 from timeloom.errors import InputError
 from timeloom.progress import Progress, silent
 from timeloom.ssl.views import make_views
-from timeloom.stages import fit_texture
+from timeloom.stages import fit_flow, fit_texture
 from timeloom.threads import cpu_threads
 from timeloom.tokenizer.config import TokenizerConfig
 from timeloom.tokenizer.tokenizer import Tokenizer
@@ -53,9 +53,12 @@ class TokenizerTraining(OptimConfig):
             that the held-out loss found; to take no longer than others, each time for at most half of `steps`.
         warp: strength of the random time warps of half of the series; `auto` is 0.05 below 1000 series, else 0. Series
             with missing values are not warped.
-        texture_steps: steps of the texture's own training; 0 leaves it out.
-        texture: the amount of it, 0 to 1; `auto` measures on held-out series how much looks best, and stage 2 begins
-            from there when it chooses how to decode.
+        flow_steps: most steps of the residual flow, which learns what reconstructions leave out; 0 leaves it out. Fewer
+            if held-out series gain no more; without held-out series there is none.
+        texture_steps: steps of the Gaussian texture, which stands in for the flow where there is none; 0 leaves it out.
+        texture: the amount of what was left out that samples get back, 0 to 1; `auto` is all that the flow draws, or as
+            much Gaussian texture as looks best on held-out series, and stage 2 begins from there when it chooses how
+            to decode.
         marginals: map each channel's values so that with that amount of texture, which then stays, they are
             distributed as in the training series.
     """
@@ -71,13 +74,15 @@ class TokenizerTraining(OptimConfig):
     patience: int = Field(default=15, ge=1)
     refit_below: int = Field(default=300, ge=0)
     warp: Warp = "auto"
+    flow_steps: int = Field(default=1500, ge=0)
     texture_steps: int = Field(default=400, ge=0)
     texture: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = "auto"
     marginals: bool = False
 
     @model_validator(mode="after")
     def _texture_is_trained(self) -> Self:
-        if self.texture not in ("auto", 0) and not self.texture_steps:
+        flow = self.flow_steps > 0 and self.holdout > 0
+        if self.texture not in ("auto", 0) and not (flow or self.texture_steps):
             raise ValueError(f"texture = {self.texture}: takes training; allowed: with texture_steps above 0")
         return self
 
@@ -186,7 +191,7 @@ def run(
     with cpu_threads(trainer.threads):
         if training.holdout:
             parts = hold_out(data, batch, training.holdout, seed, training.holdout_most)
-            tokenizer, record = _to_the_best_step(task, batch, parts, training, seed, fitted)
+            tokenizer, record = _to_the_best_step(task, batch, parts, training, seed, fitted, progress)
         else:
             tokenizer, record = _to_the_last_step(task, batch, few, training, seed, fitted)
         if training.marginals:
@@ -218,6 +223,7 @@ def _to_the_best_step(
     training: TokenizerTraining,
     seed: int,
     fitted: _Fitted,
+    progress: Progress,
 ) -> _Result:
     """Learn the first of two parts of the batch, as long as the other gains; then, of few series, the whole batch."""
     seen, unseen = parts
@@ -229,13 +235,21 @@ def _to_the_best_step(
     assert found.best_step is not None
     assert found.best_loss is not None
     tokenizer = _built(task, found)
-    levels, amount = _texture(tokenizer, seen, unseen, training, seed)
+    record: dict[str, float | str] = {"best_step": found.best_step, "held_out_loss": found.best_loss}
+    flow = training.flow_steps > 0 and training.texture != 0 and len(unseen["scaled"]) > 1
+    measured = None if flow else _texture(tokenizer, seen, unseen, training, seed)
     if refit:
         again = training.model_copy(update={"steps": found.best_step})
         tokenizer = _built(task, fitted("tokenizer-refit", batch, again))
-        fit_texture.fit(tokenizer, batch["scaled"], batch.get("observed"), steps=training.texture_steps, seed=seed)
-    fit_texture.apply(tokenizer, levels, amount)
-    return tokenizer, {"best_step": found.best_step, "held_out_loss": found.best_loss, "texture": amount}
+    if measured is None:
+        steps = training.flow_steps
+        record["flow_step"] = fit_flow.fit(tokenizer, seen, unseen, steps=steps, seed=seed, progress=progress)
+        tokenizer.texture_amount.fill_(1.0 if training.texture == "auto" else training.texture)
+    else:
+        if refit:
+            fit_texture.fit(tokenizer, batch["scaled"], batch.get("observed"), steps=training.texture_steps, seed=seed)
+        fit_texture.apply(tokenizer, *measured)
+    return tokenizer, {**record, "texture": float(tokenizer.texture_amount)}
 
 
 def hold_out(data: Dataset, batch: Batch, share: float, seed: int, most: float) -> tuple[Batch, Batch]:

@@ -13,6 +13,7 @@ from timeloom.checkpoint import fingerprint, load_weights, read_card, rebuilding
 from timeloom.data.spec import DataSpec
 from timeloom.ssl.head import Head
 from timeloom.tokenizer.config import TokenizerConfig
+from timeloom.tokenizer.flow import ResidualFlow
 from timeloom.tokenizer.front import FRONTS
 from timeloom.tokenizer.marginals import Marginals
 from timeloom.tokenizer.networks import Decoder, Encoder, halvings
@@ -103,6 +104,7 @@ class Tokenizer(nn.Module):
             codebook_size=grids[0].quantizer.codebook_size,
         )
         self.ssl_head: Head | None = None
+        self.flow: ResidualFlow | None = None
         self.register_buffer("mean", torch.tensor(spec.mean, dtype=torch.float64)[:, None], persistent=False)
         self.register_buffer("std", torch.tensor(spec.std, dtype=torch.float64)[:, None], persistent=False)
         limits = [ends or (end,) * spec.n_channels for ends, end in ((spec.low, -torch.inf), (spec.high, torch.inf))]
@@ -239,13 +241,14 @@ class Tokenizer(nn.Module):
     ) -> Tensor:
         """Series (B, C, T) in the data's unit of tokens (B, S, levels), each 0..K-1.
 
-        With a generator they get the texture that the data have around their reconstructions: Gaussian noise whose
-        spectrum the tokens decide, times `texture` (`auto`: `texture_amount`), and then the data's marginals, where
-        those were fitted; where every training series has one mean or deviation, so has each of these; and what lies
-        beyond the range of the training values is cut off. Without a generator they are the decoder's mean.
+        With a generator they get what reconstructions leave out of the data, times `texture` (`auto`:
+        `texture_amount`): what the residual flow draws, or, without one, Gaussian noise whose spectrum the tokens
+        decide. Then they get the data's marginals, where those were fitted; where every training series has one mean
+        or deviation, so has each of these; and what lies beyond the range of the training values is cut off. Without a
+        generator they are the decoder's mean.
         """
         if generator is None:
-            return self.unscale(self.front.inverse(self._bands(self.decoder_features(tokens))))
+            return self.unscale(self.mean_of(self.decoder_features(tokens)))
         series = self.marginals(self.textured(tokens, generator, texture))
         return self._as_all_series(series).clamp(*self.limits)
 
@@ -254,11 +257,18 @@ class Tokenizer(nn.Module):
         """Series (B, C, T) in the data's unit with their texture, before `decode` gives them the data's values."""
         amount = float(self.texture_amount) if texture == "auto" else texture
         features = self.decoder_features(tokens)
+        if self.flow is not None:
+            recon = self.mean_of(features)
+            return self.unscale(recon + amount * self.flow.draw(recon, generator) if amount > 0 else recon)
         bands = self._bands(features)
         if amount > 0:
             noise = self.texture(features, generator)
             bands = [band + amount * of for band, of in zip(bands, noise, strict=True)]
         return self.unscale(self.front.inverse(bands))
+
+    def mean_of(self, features: list[Tensor]) -> Tensor:
+        """The decoder's mean, scaled series (B, C, T), of its last hidden states (B, hidden, W) of each grid."""
+        return self.front.inverse(self._bands(features))
 
     def _bands(self, features: list[Tensor]) -> list[Tensor]:
         return [grid.decoder.head(of) for grid, of in zip(self.grids, features, strict=True)]
@@ -333,6 +343,7 @@ class Tokenizer(nn.Module):
             "kind": self.kind,
             "config": self.config.model_dump(mode="json"),
             "data": self.spec.model_dump(mode="json"),
+            "flow": self.flow is not None,
         }
         save_model(Path(folder), self, card)
 
@@ -346,5 +357,7 @@ class Tokenizer(nn.Module):
         card = read_card(Path(folder), cls.kind)
         with rebuilding(Path(folder)):
             model = cls(TokenizerConfig.parse(card["config"]), DataSpec.parse(card["data"]))
+            if card["flow"]:
+                model.flow = ResidualFlow(model.spec.n_channels).requires_grad_(False)
         load_weights(Path(folder), model, card)
         return model.eval()
