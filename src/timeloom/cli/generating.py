@@ -121,7 +121,7 @@ def sample(
     ] = None,
     texture: Annotated[
         float | None,
-        typer.Option("--texture", help="noise put back into the smooth series: 0 (none), 1 (all), up to 2"),
+        typer.Option("--texture", help="how much of what reconstruction smooths away: 0 (none), 1 (all), up to 2"),
     ] = None,
     overwrite: Replace = False,
 ) -> None:

@@ -24,7 +24,7 @@ class Decoding(Frozen):
         temperature: divides the logits before a token is drawn.
         choice_temperature: weight of the Gumbel noise on the confidence, falling to 0 in the last round; 0 is greedy.
         guidance_scale: classifier-free guidance; 1 is the plain conditional model.
-        texture: how much of the noise that reconstruction smooths away, 0 to 2; `auto` is the tokenizer's own. Its
+        texture: how much of what reconstruction smooths away, 0 to 2; `auto` is the tokenizer's own. Its
             level was measured on a few series, so that a little more than 1 may be right.
     """
 
@@ -45,7 +45,7 @@ class SamplingConfig(Frozen):
         order: which drawn tokens are kept first: `confidence`, or `random`.
         mask_schedule: share still masked after a share of the rounds.
         guidance_scale: classifier-free guidance; 1 is the plain conditional model.
-        texture: how much of the noise that reconstruction smooths away, 0 to 2.
+        texture: how much of what reconstruction smooths away, 0 to 2.
         batch_size: series decoded together.
     """
 
