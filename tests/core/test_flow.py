@@ -13,7 +13,7 @@ from torch import Tensor
 
 from timeloom.stages import fit_flow, train_tokenizer
 from timeloom.stages.fit_flow import Residuals
-from timeloom.tokenizer.flow import ResidualFlow
+from timeloom.tokenizer.flow import AT_ONCE, ResidualFlow
 from timeloom.tokenizer.tokenizer import Tokenizer
 
 LENGTH = 48
@@ -27,11 +27,11 @@ def white(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=generator(seed))
 
 
-def random_flow(channels: int = 1) -> ResidualFlow:
+def random_flow(channels: int = 1, size: float = 0.3) -> ResidualFlow:
     """A flow all of whose weights are drawn, those that start at zero, too."""
     flow = ResidualFlow(channels)
     for number, weight in enumerate(flow.parameters()):
-        weight.data = 0.3 * white(*weight.shape, seed=number)
+        weight.data = size * white(*weight.shape, seed=number)
     return flow
 
 
@@ -100,6 +100,13 @@ def test_drawing_solves_a_known_flow_to_the_end() -> None:
     torch.nn.init.constant_(flow.head.bias, 0.75)  # type: ignore[arg-type]
     drawn = flow.draw(torch.zeros(4, 1, 30), generator(3))
     torch.testing.assert_close(drawn, white(4, 1, 30, seed=3) + 0.75)
+
+
+def test_many_series_are_drawn_as_few_are() -> None:
+    flow, recon = random_flow(size=0.1), white(40, 1, 304)
+    assert len(recon) * 304 > AT_ONCE
+    few = flow.draw(recon[:3], generator())  # the first of what the generator draws for all
+    torch.testing.assert_close(flow.draw(recon, generator())[:3], few, rtol=1e-3, atol=1e-3)
 
 
 # ---- training
@@ -176,7 +183,7 @@ def test_decoding_adds_what_the_flow_draws_times_the_amount(channels: int, tmp_p
     tokenizer = fitted_tokenizer(tokenizer_config(), spec(channels))
     tokens = torch.randint(8, (5, tokenizer.layout.grids[0], 2), generator=generator())[..., : tokenizer.layout.levels]
     plain = tokenizer.decode(tokens)
-    tokenizer.flow = random_flow(channels).requires_grad_(False)
+    tokenizer.flow = random_flow(channels, size=0.1).requires_grad_(False)
     tokenizer.texture_amount.fill_(0.5)
     assert torch.equal(tokenizer.decode(tokens), plain), "without a generator it is the mean"
     assert torch.equal(tokenizer.decode(tokens, generator(), 0.0), plain)

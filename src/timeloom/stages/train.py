@@ -215,9 +215,10 @@ def _prior_facts(tokenizer: Tokenizer, prior: Prior | None) -> dict[str, str]:
     decoding = prior.decoding.model_dump()
     texture = decoding.pop("texture")
     amount = float(tokenizer.texture_amount) if texture == "auto" else texture
+    drawn = "as Gaussian noise" if tokenizer.flow is None else "drawn by the residual flow"
     return {
         "prior": f"{parameter_count(prior):,} parameters, fingerprint {fingerprint(prior)}",
-        "texture": f"{amount:.0%} of the noise that reconstruction smooths away",
+        "texture": f"{amount:.0%} of what reconstruction smooths away, {drawn}",
         "decoding": ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in decoding.items()),
     }
 
