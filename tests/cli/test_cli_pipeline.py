@@ -226,7 +226,7 @@ def test_the_stages_apart_equal_the_stages_in_a_row(timeloom, wave_run: Path, wa
 def test_info_tells_what_a_checkpoint_is(timeloom, wave_run: Path) -> None:
     outcome = timeloom("info", wave_run)
     assert outcome.code == 0
-    for fact in ("waves", "fast (20), slow (20)", "32 time points", "16 codes", "1 level", "residual flow", "torch"):
+    for fact in ("waves", "fast (20), slow (20)", "32 time points", "16 codes", "1 level", "Gaussian noise", "torch"):
         assert fact in outcome.out, fact
 
 

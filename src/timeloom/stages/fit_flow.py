@@ -1,4 +1,4 @@
-"""The last part of stage 1, where series are held out: learn what reconstructions leave out of series."""
+"""The last part of stage 1, where some series are never learned: learn what reconstructions leave out of series."""
 
 from __future__ import annotations
 

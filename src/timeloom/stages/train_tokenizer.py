@@ -54,7 +54,8 @@ class TokenizerTraining(OptimConfig):
         warp: strength of the random time warps of half of the series; `auto` is 0.05 below 1000 series, else 0. Series
             with missing values are not warped.
         flow_steps: most steps of the residual flow, which learns what reconstructions leave out; 0 leaves it out. Fewer
-            if held-out series gain no more; without held-out series there is none.
+            if held-out series gain no more. There is none where all series are learned, as of fewer than `refit_below`:
+            a tokenizer loses so little of series that it knows by heart that samples would lie too near to them.
         texture_steps: steps of the Gaussian texture, which stands in for the flow where there is none; 0 leaves it out.
         texture: the amount of what was left out that samples get back, 0 to 1; `auto` is all that the flow draws, or as
             much Gaussian texture as looks best on held-out series, and stage 2 begins from there when it chooses how
@@ -81,8 +82,7 @@ class TokenizerTraining(OptimConfig):
 
     @model_validator(mode="after")
     def _texture_is_trained(self) -> Self:
-        flow = self.flow_steps > 0 and self.holdout > 0
-        if self.texture not in ("auto", 0) and not (flow or self.texture_steps):
+        if self.texture not in ("auto", 0) and not self.texture_steps:
             raise ValueError(f"texture = {self.texture}: takes training; allowed: with texture_steps above 0")
         return self
 
@@ -236,20 +236,18 @@ def _to_the_best_step(
     assert found.best_loss is not None
     tokenizer = _built(task, found)
     record: dict[str, float | str] = {"best_step": found.best_step, "held_out_loss": found.best_loss}
-    flow = training.flow_steps > 0 and training.texture != 0 and len(unseen["scaled"]) > 1
-    measured = None if flow else _texture(tokenizer, seen, unseen, training, seed)
+    if not refit and training.flow_steps > 0 and training.texture != 0 and len(unseen["scaled"]) > 1:
+        steps, amount = training.flow_steps, 1.0 if training.texture == "auto" else training.texture
+        record["flow_step"] = fit_flow.fit(tokenizer, seen, unseen, steps=steps, seed=seed, progress=progress)
+        tokenizer.texture_amount.fill_(amount)
+        return tokenizer, {**record, "texture": amount}
+    levels, amount = _texture(tokenizer, seen, unseen, training, seed)
     if refit:
         again = training.model_copy(update={"steps": found.best_step})
         tokenizer = _built(task, fitted("tokenizer-refit", batch, again))
-    if measured is None:
-        steps = training.flow_steps
-        record["flow_step"] = fit_flow.fit(tokenizer, seen, unseen, steps=steps, seed=seed, progress=progress)
-        tokenizer.texture_amount.fill_(1.0 if training.texture == "auto" else training.texture)
-    else:
-        if refit:
-            fit_texture.fit(tokenizer, batch["scaled"], batch.get("observed"), steps=training.texture_steps, seed=seed)
-        fit_texture.apply(tokenizer, *measured)
-    return tokenizer, {**record, "texture": float(tokenizer.texture_amount)}
+        fit_texture.fit(tokenizer, batch["scaled"], batch.get("observed"), steps=training.texture_steps, seed=seed)
+    fit_texture.apply(tokenizer, levels, amount)
+    return tokenizer, {**record, "texture": amount}
 
 
 def hold_out(data: Dataset, batch: Batch, share: float, seed: int, most: float) -> tuple[Batch, Batch]:
