@@ -85,14 +85,15 @@ def test_the_facts_name_data_classes_and_fingerprints(finished: Path) -> None:
     assert "1 level(s), 16 codes" in told["grids"]
     assert told["samples"] == "within the range of the training values"
     assert told["decoding"] == "temperature 0.9, choice temperature 4, guidance scale 1"
-    assert told["texture"].startswith(f"{record['stages']['tokenizer']['texture']:.0%} of the noise")
+    amount = f"{record['stages']['tokenizer']['texture']:.0%}"
+    assert told["texture"] == f"{amount} of what reconstruction smooths away, as Gaussian noise"
 
 
 def test_the_facts_name_the_texture_that_the_prior_raised_and_a_prior_that_is_missing(finished: Path) -> None:
     tokenizer, prior = sample.load(finished)
     record = json.loads((finished / "run.json").read_text(encoding="utf-8"))
     prior.decoding = Decoding(texture=0.93)
-    assert train.facts(tokenizer, prior, record)["texture"].startswith("93% of the noise")
+    assert train.facts(tokenizer, prior, record)["texture"].startswith("93% of what")
     assert train.facts(tokenizer, None, record)["prior"] == "not trained yet"
 
 
