@@ -83,12 +83,10 @@ def test_each_channel_has_a_scale_of_its_own_from_what_was_observed() -> None:
 
 def test_what_does_not_count_has_no_part_in_the_loss() -> None:
     flow, counted = random_flow(), torch.ones(2, 1, 90)
-    counted[..., 60:] = 0
-    # so far away that what counts does not see it
     residual, recon, time, noise = white(2, 1, 90), white(2, 1, 90, seed=1), torch.rand(2), white(2, 1, 90, seed=2)
     far = residual.clone()
     counted[..., 20:] = 0
-    far[..., 20 + flow.reach :] = 1e3
+    far[..., 20 + flow.reach :] = 1e3  # so far away that what counts does not see it
     torch.testing.assert_close(
         flow.loss(residual, recon, counted, time, noise), flow.loss(far, recon, counted, time, noise)
     )

@@ -9,20 +9,18 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from timeloom.data import evenly_spaced
 from timeloom.progress import Progress, silent
+from timeloom.stages.fit_texture import BATCH, some_rows
 from timeloom.tokenizer.flow import ResidualFlow
 from timeloom.tokenizer.tokenizer import Tokenizer
 from timeloom.training import Batch
 
-MOST_CASES, MOST_VALUES = 2000, 20_000_000
 LR, WARMUP, MEMORY, DECAY, CLIP = 8e-3, 50, 0.99, 1e-2, 1.0
 # series are learned in pieces, so many time points a step in all
 LONGEST, POINTS, FEWEST, MOST = 192, 4096, 8, 64
 # steps between two looks at held-out series, and looks without gain after which training ends
 LOOK, PATIENCE = 50, 6
 LOOKED_AT = (4, 64)
-BATCH = 256
 
 
 class Residuals(NamedTuple):
@@ -116,7 +114,7 @@ def _drawn(
 @torch.no_grad()
 def _residuals(tokenizer: Tokenizer, batch: Batch) -> Residuals:
     scaled, observed = batch["scaled"], batch.get("observed")
-    rows = torch.from_numpy(evenly_spaced(len(scaled), max(2, min(MOST_CASES, MOST_VALUES // scaled[0].numel()))))
+    rows = some_rows(scaled)
     scaled = scaled[rows]
     counted = torch.ones_like(scaled) if observed is None else observed[rows].float()
     tokens = [tokenizer.encode(tokenizer.unscale(part)) for part in scaled.split(BATCH)]

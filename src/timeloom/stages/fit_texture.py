@@ -30,9 +30,7 @@ def fit(tokenizer: Tokenizer, scaled: Tensor, observed: Tensor | None, *, steps:
     The networks learn *where* residuals are large, and how those of channels hang together; how large they are on
     average is measured by `measure`.
     """
-    # what is kept of a series is 30 times as large as the series
-    most = max(2, min(MOST_CASES, MOST_VALUES // scaled[0].numel()))
-    rows = torch.from_numpy(evenly_spaced(len(scaled), most))
+    rows = some_rows(scaled)
     generator = torch.Generator().manual_seed(seed)
     channels, parts = tokenizer.spec.n_channels, tokenizer.front.parts
     seen = None if observed is None else observed[rows]
@@ -50,6 +48,11 @@ def fit(tokenizer: Tokenizer, scaled: Tensor, observed: Tensor | None, *, steps:
             loss.backward()
             optimizer.step()
         texture.requires_grad_(False)
+
+
+def some_rows(scaled: Tensor) -> Tensor:
+    """Places of the series (N, C, T) that residuals are learned from: what is kept of each may be 30 times as large."""
+    return torch.from_numpy(evenly_spaced(len(scaled), max(2, min(MOST_CASES, MOST_VALUES // scaled[0].numel()))))
 
 
 def measure(tokenizer: Tokenizer, scaled: Tensor, observed: Tensor | None) -> list[Tensor]:
