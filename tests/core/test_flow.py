@@ -197,7 +197,7 @@ def test_decoding_adds_what_the_flow_draws_times_the_amount(channels: int, tmp_p
 @pytest.mark.parametrize(
     ("overrides", "flow", "amount"),
     [
-        ((), True, 1.0),
+        (("tokenizer_training.texture_steps=0",), True, 1.0),
         (("tokenizer_training.refit_below=41", "tokenizer_training.texture=0.75"), False, 0.75),
         (("tokenizer_training.texture=0.5",), True, 0.5),
         (("tokenizer_training.texture=0",), False, 0.0),
@@ -216,8 +216,29 @@ def test_stage_1_trains_it_where_some_series_are_never_learned(
     assert not flow or record["flow_step"] == config.tokenizer_training.flow_steps
 
 
+@pytest.mark.parametrize(("steps", "kept"), [(10, False), (200, True)])
+def test_it_is_kept_where_reconstructions_look_more_like_unseen_series_than_with_gaussian_texture(
+    steps: int, kept: bool, tmp_path: Path
+) -> None:
+    """After ten steps it draws little but white noise; after two hundred it knows the waves that are left out."""
+    config = smoke(
+        "tokenizer_training.steps=4", "tokenizer_training.refit_below=0", f"tokenizer_training.flow_steps={steps}"
+    )
+    record = train_tokenizer.run(sines(), config.tokenizer, config.tokenizer_training, config.trainer, tmp_path)
+    tokenizer = Tokenizer.from_pretrained(tmp_path / "tokenizer")
+    assert (tokenizer.flow is not None) == kept == ("flow_step" in record)
+    assert (float(record["flow_distance"]) <= float(record["texture_distance"])) == kept
+    assert float(tokenizer.texture_amount) == record["texture"]
+    assert (record["texture"] == 1.0) == kept
+    assert all(float(grid.texture.level.min()) > 0 for grid in tokenizer.grids), "measured all the same"
+
+
 def test_series_with_gaps_and_long_ones_train_a_flow(tmp_path: Path) -> None:
-    short = ("tokenizer_training.steps=4", "tokenizer_training.refit_below=0")
+    short = (
+        "tokenizer_training.steps=4",
+        "tokenizer_training.refit_below=0",
+        "tokenizer_training.texture_steps=0",
+    )
     config, data = smoke(*short), sines(20, channels=2, length=300)
     X = np.where(np.random.default_rng(0).random(data.X_train.shape) < 0.1, np.nan, data.X_train)
     data.X_train[:] = X

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import repeat
 
 import numpy as np
@@ -64,16 +65,31 @@ def measure(tokenizer: Tokenizer, scaled: Tensor, observed: Tensor | None) -> li
     return [mean_level(*of) for of in tokenizer.residual_powers(residuals, observed)]
 
 
-@torch.no_grad()
 def choose_amount(
     tokenizer: Tokenizer, levels: list[Tensor], series: Tensor, observed: Tensor | None = None, *, seed: int
 ) -> float:
     """The share of the texture, 0 to 1, with which reconstructions of unseen series (N, C, T) look most like them.
 
-    Judged by the Frechet distance of their ROCKET features as if these were independent, each in units of its own
-    deviation: how loud the noise is shows in the shares of positive values, small numbers beside the maxima. A residual
-    is not always noise: where series are smooth it is a shift or a blur, and noise in its place would be seen. What a
-    handful of series says is drawn towards a half, as if `DOUBT` further ones had said that. Where values are not
+    A residual is not always noise: where series are smooth it is a shift or a blur, and noise in its place would be
+    seen. What a handful of series says is drawn towards a half, as if `DOUBT` further ones had said that.
+    """
+    distance_of = reconstruction_distance(tokenizer, series, observed, seed=seed)
+
+    def distance(amount: float) -> float:
+        apply(tokenizer, levels, amount)
+        return distance_of(amount)
+
+    found, n = min(AMOUNTS, key=distance), len(series)
+    return (n * found + DOUBT * 0.5) / (n + DOUBT)
+
+
+def reconstruction_distance(
+    tokenizer: Tokenizer, series: Tensor, observed: Tensor | None = None, *, seed: int
+) -> Callable[[float], float]:
+    """How unlike unseen series (N, C, T) their reconstructions look with some amount of what these leave out.
+
+    The Frechet distance of their ROCKET features as if these were independent, each in units of its own deviation: how
+    loud the noise is shows in the shares of positive values, small numbers beside the maxima. Where values are not
     `observed` (N, C, T) and the series are filled, so are the reconstructions, which else would have more noise.
     """
     missing = None if observed is None else ~observed.numpy()
@@ -82,15 +98,13 @@ def choose_amount(
     real = encoder.encode(series.numpy())
 
     def distance(amount: float) -> float:
-        apply(tokenizer, levels, amount)
         generator = torch.Generator().manual_seed(seed)
-        draws = [tokenizer.decode(tokens, generator).numpy() for _ in range(DRAWS if amount else 1)]
+        draws = [tokenizer.decode(tokens, generator, amount).numpy() for _ in range(DRAWS if amount else 1)]
         if missing is not None:
             draws = [fill_missing(np.where(missing, np.nan, of), tokenizer.spec.mean)[0] for of in draws]
         return float(np.mean([_distance(real, encoder.encode(of)) for of in draws]))
 
-    found, n = min(AMOUNTS, key=distance), len(series)
-    return (n * found + DOUBT * 0.5) / (n + DOUBT)
+    return distance
 
 
 def _distance(real: NDArray, made: NDArray) -> float:

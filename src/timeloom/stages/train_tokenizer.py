@@ -54,7 +54,8 @@ class TokenizerTraining(OptimConfig):
         warp: strength of the random time warps of half of the series; `auto` is 0.05 below 1000 series, else 0. Series
             with missing values are not warped.
         flow_steps: most steps of the residual flow, which learns what reconstructions leave out; 0 leaves it out. Fewer
-            if held-out series gain no more. There is none where all series are learned, as of fewer than `refit_below`:
+            if held-out series gain no more; and it is kept only if with it reconstructions of these look more like
+            them than with Gaussian texture. There is none where all series are learned, as of fewer than `refit_below`:
             a tokenizer loses so little of series that it knows by heart that samples would lie too near to them.
         texture_steps: steps of the Gaussian texture, which stands in for the flow where there is none; 0 leaves it out.
         texture: the amount of what was left out that samples get back, 0 to 1; `auto` is all that the flow draws, or as
@@ -236,18 +237,39 @@ def _to_the_best_step(
     assert found.best_loss is not None
     tokenizer = _built(task, found)
     record: dict[str, float | str] = {"best_step": found.best_step, "held_out_loss": found.best_loss}
-    if not refit and training.flow_steps > 0 and training.texture != 0 and len(unseen["scaled"]) > 1:
-        steps, amount = training.flow_steps, 1.0 if training.texture == "auto" else training.texture
-        record["flow_step"] = fit_flow.fit(tokenizer, seen, unseen, steps=steps, seed=seed, progress=progress)
-        tokenizer.texture_amount.fill_(amount)
-        return tokenizer, {**record, "texture": amount}
     levels, amount = _texture(tokenizer, seen, unseen, training, seed)
     if refit:
         again = training.model_copy(update={"steps": found.best_step})
         tokenizer = _built(task, fitted("tokenizer-refit", batch, again))
         fit_texture.fit(tokenizer, batch["scaled"], batch.get("observed"), steps=training.texture_steps, seed=seed)
     fit_texture.apply(tokenizer, levels, amount)
-    return tokenizer, {**record, "texture": amount}
+    if not refit and training.flow_steps > 0 and training.texture != 0 and len(unseen["scaled"]) > 1:
+        record |= _flow(tokenizer, parts, training, seed, progress)
+    return tokenizer, {**record, "texture": float(tokenizer.texture_amount)}
+
+
+def _flow(
+    tokenizer: Tokenizer, parts: tuple[Batch, Batch], training: TokenizerTraining, seed: int, progress: Progress
+) -> dict[str, float | str]:
+    """Learn the residual flow, and keep it if with it reconstructions look more like unseen series than with texture.
+
+    It learns what a tokenizer loses of series that it was trained on, and its last details are the least sure: where
+    series are smooth, Gaussian noise as loud as unseen series want it may be nearer to them.
+    """
+    seen, unseen = parts
+    series, observed = tokenizer.unscale(unseen["scaled"]), unseen.get("observed")
+    distance = fit_texture.reconstruction_distance(tokenizer, series, observed, seed=seed)
+    record: dict[str, float | str] = {}
+    if training.texture_steps:
+        record["texture_distance"] = distance(float(tokenizer.texture_amount))
+    step = fit_flow.fit(tokenizer, seen, unseen, steps=training.flow_steps, seed=seed, progress=progress)
+    whole = 1.0 if training.texture == "auto" else training.texture
+    record["flow_distance"] = of_flow = distance(whole)
+    if training.texture_steps and of_flow > float(record["texture_distance"]):
+        tokenizer.flow = None
+        return record
+    tokenizer.texture_amount.fill_(whole)
+    return {"flow_step": step, **record}
 
 
 def hold_out(data: Dataset, batch: Batch, share: float, seed: int, most: float) -> tuple[Batch, Batch]:
