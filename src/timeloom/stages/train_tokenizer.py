@@ -31,6 +31,8 @@ FOLDER = "tokenizer"
 MOST_FITTED, MOST_VALUES = 2000, 50_000_000  # series, and values of them, that the front end looks at
 RECONSTRUCTION = ("recon_time", "recon_stft")
 WARP, WARP_BELOW = 0.05, 1000
+# times as far that the flow may be: the texture's level and amount were found on the very series that both are judged by
+CLEARLY = 1.25
 Warp = Literal["auto"] | Annotated[float, Field(ge=0)]
 
 
@@ -54,8 +56,8 @@ class TokenizerTraining(OptimConfig):
         warp: strength of the random time warps of half of the series; `auto` is 0.05 below 1000 series, else 0. Series
             with missing values are not warped.
         flow_steps: most steps of the residual flow, which learns what reconstructions leave out; 0 leaves it out. Fewer
-            if held-out series gain no more; and it is kept only if with it reconstructions of these look more like
-            them than with Gaussian texture. There is none where all series are learned, as of fewer than `refit_below`:
+            if held-out series gain no more; and it goes if reconstructions of these look clearly more like them
+            with Gaussian texture. There is none where all series are learned, as of fewer than `refit_below`:
             a tokenizer loses so little of series that it knows by heart that samples would lie too near to them.
         texture_steps: steps of the Gaussian texture, which stands in for the flow where there is none; 0 leaves it out.
         texture: the amount of what was left out that samples get back, 0 to 1; `auto` is all that the flow draws, or as
@@ -251,7 +253,7 @@ def _to_the_best_step(
 def _flow(
     tokenizer: Tokenizer, parts: tuple[Batch, Batch], training: TokenizerTraining, seed: int, progress: Progress
 ) -> dict[str, float | str]:
-    """Learn the residual flow, and keep it if with it reconstructions look more like unseen series than with texture.
+    """Learn the residual flow, and keep it unless reconstructions look clearly more like unseen series with texture.
 
     It learns what a tokenizer loses of series that it was trained on, and its last details are the least sure: where
     series are smooth, Gaussian noise as loud as unseen series want it may be nearer to them.
@@ -265,7 +267,7 @@ def _flow(
     step = fit_flow.fit(tokenizer, seen, unseen, steps=training.flow_steps, seed=seed, progress=progress)
     whole = 1.0 if training.texture == "auto" else training.texture
     record["flow_distance"] = of_flow = distance(whole)
-    if training.texture_steps and of_flow > float(record["texture_distance"]):
+    if training.texture_steps and of_flow > CLEARLY * float(record["texture_distance"]):
         tokenizer.flow = None
         return record
     tokenizer.texture_amount.fill_(whole)
