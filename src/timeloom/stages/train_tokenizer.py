@@ -31,7 +31,7 @@ FOLDER = "tokenizer"
 MOST_FITTED, MOST_VALUES = 2000, 50_000_000  # series, and values of them, that the front end looks at
 RECONSTRUCTION = ("recon_time", "recon_stft")
 WARP, WARP_BELOW = 0.05, 1000
-# times as far that the flow may be: the texture's level and amount were found on the very series that both are judged by
+# times as far that the flow may be: the texture's level and amount were found on the series that both are judged by
 CLEARLY = 1.25
 Warp = Literal["auto"] | Annotated[float, Field(ge=0)]
 
