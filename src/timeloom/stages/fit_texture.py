@@ -73,13 +73,8 @@ def choose_amount(
     A residual is not always noise: where series are smooth it is a shift or a blur, and noise in its place would be
     seen. What a handful of series says is drawn towards a half, as if `DOUBT` further ones had said that.
     """
-    distance_of = reconstruction_distance(tokenizer, series, observed, seed=seed)
-
-    def distance(amount: float) -> float:
-        apply(tokenizer, levels, amount)
-        return distance_of(amount)
-
-    found, n = min(AMOUNTS, key=distance), len(series)
+    apply(tokenizer, levels, 1.0)
+    found, n = min(AMOUNTS, key=reconstruction_distance(tokenizer, series, observed, seed=seed)), len(series)
     return (n * found + DOUBT * 0.5) / (n + DOUBT)
 
 
