@@ -163,6 +163,7 @@ def test_resume_refuses_other_settings_and_data_and_has_nothing_to_do_on_a_finis
         (["--steps", "0"], ["steps", "0"]),
         (["--temperature", "0"], ["temperature", "0"]),
         (["--choice-temperature", "-1"], ["choice_temperature", "-1"]),
+        (["--corrections", "-1"], ["corrections", "-1"]),
         (["--texture", "3"], ["texture", "3", "less than or equal to 2"]),
     ],
 )

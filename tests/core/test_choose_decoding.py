@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +19,12 @@ from timeloom.evaluation.measures.copying import copy_share
 from timeloom.evaluation.workers import Workers
 from timeloom.prior.decoding import Decoding, SamplingConfig
 from timeloom.prior.prior import Prior, PriorConfig
-from timeloom.progress import silent
+from timeloom.progress import Progress, silent
 from timeloom.stages import choose_decoding, train_prior, train_tokenizer
 from timeloom.tokenizer.tokenizer import Tokenizer
 
 LENGTH = 16
-SETTINGS = SamplingConfig(steps=4)
+SETTINGS = SamplingConfig(steps=4, corrections=0)
 
 
 @functools.cache
@@ -64,6 +64,36 @@ def decoded(n: int = 20) -> np.ndarray:
     return tokenizer().decode(torch.randint(8, shape, generator=torch.Generator().manual_seed(3))).numpy()
 
 
+def choice(
+    priors: Sequence[Prior],
+    series: np.ndarray,
+    *,
+    labels: Tensor | None = None,
+    model: Tokenizer | None = None,
+    settings: SamplingConfig = SETTINGS,
+    seed: int = 0,
+    workers: Workers | None = None,
+    progress: Progress = silent,
+) -> choose_decoding.Choice:
+    """The choice for series that have no classes unless they are given."""
+    labels = torch.zeros(len(series), dtype=torch.long) if labels is None else labels
+    return choose_decoding.choose(
+        model or tokenizer(),
+        priors,
+        series,
+        labels,
+        settings,
+        seed=seed,
+        workers=workers or Workers(0),
+        progress=progress,
+    )
+
+
+def heard_by(tries: list[tuple[int, int]]) -> Progress:
+    """Notes which of how many ways of decoding is done."""
+    return lambda stage, done, total, note="": tries.append((done, total)) if stage == "decoding" else None
+
+
 def chosen(
     model: Prior, series: np.ndarray, labels: Tensor | None = None, seed: int = 0
 ) -> tuple[Decoding, float, list[float]]:
@@ -75,10 +105,7 @@ def chosen(
             heard.append(float(note.removeprefix("distance ")))
             assert done == len(heard) <= total
 
-    labels = torch.zeros(len(series), dtype=torch.long) if labels is None else labels
-    found = choose_decoding.choose(
-        tokenizer(), [model], series, labels, SETTINGS, seed=seed, workers=Workers(0), progress=listen
-    )
+    found = choice([model], series, labels=labels, seed=seed, progress=listen)
     return found.decoding, found.distance, heard
 
 
@@ -181,9 +208,7 @@ def test_with_classes_a_trained_classifier_is_the_judge() -> None:
     def listen(stage: str, done: int, total: int, note: str = "") -> None:
         told.append(stage)
 
-    found = choose_decoding.choose(
-        tokenizer(), [prior(2.0, 2)], series, labels, SETTINGS, seed=0, workers=Workers(0), progress=listen
-    )
+    found = choice([prior(2.0, 2)], series, labels=labels, progress=listen)
     assert found.decoding in choose_decoding.CANDIDATES
     assert found.distance > 0
     assert len(set(told)) > 1  # the classifier's training is heard as well
@@ -217,11 +242,8 @@ def test_copies_are_looked_for_among_more_series_than_the_set_is_compared_with(m
 @pytest.mark.parametrize(("biases", "expected"), [((50.0, 50.0, 0.5), 2), ((0.5, 50.0), 0), ((50.0, 50.0), 1)])
 def test_the_first_prior_that_does_not_copy_is_chosen_or_the_last(biases: tuple[float, ...], expected: int) -> None:
     series = around_the_liked_one()
-    labels = torch.zeros(len(series), dtype=torch.long)
     priors = [prior(bias) for bias in biases]
-    found = choose_decoding.choose(
-        tokenizer(), priors, series, labels, SETTINGS, seed=0, workers=Workers(0), progress=silent
-    )
+    found = choice(priors, series)
     assert found.place == expected
     assert found[1:] == chosen(priors[expected], series)[:2]
 
@@ -229,11 +251,8 @@ def test_the_first_prior_that_does_not_copy_is_chosen_or_the_last(biases: tuple[
 @pytest.mark.parametrize("expected", range(7))
 def test_the_longest_trained_of_many_priors_that_does_not_copy_is_found(expected: int) -> None:
     series = around_the_liked_one()
-    labels = torch.zeros(len(series), dtype=torch.long)
     priors = [prior(50.0)] * expected + [prior(0.5 - 0.1 * i) for i in range(7 - expected)]
-    found = choose_decoding.choose(
-        tokenizer(), priors, series, labels, SETTINGS, seed=0, workers=Workers(0), progress=silent
-    )
+    found = choice(priors, series)
     assert found.place == expected
 
 
@@ -254,10 +273,7 @@ def test_where_every_prior_copies_the_texture_is_raised(
     for grid in model.grids:
         grid.texture.level.fill_(level)
     series = around_the_liked_one()
-    labels = torch.zeros(len(series), dtype=torch.long)
-    found = choose_decoding.choose(
-        model, [prior(50.0), prior(49.0)], series, labels, SETTINGS, seed=0, workers=Workers(0), progress=silent
-    )
+    found = choice([prior(50.0), prior(49.0)], series, model=model)
     assert (found.place, found.decoding.texture) == (expected[0], pytest.approx(expected[1]))
 
 
@@ -282,22 +298,26 @@ def test_amounts_of_texture_are_tried_on_the_same_tokens() -> None:
 
 
 def test_what_the_user_wrote_is_tried_once_and_recorded() -> None:
-    series, tried = around_the_liked_one(), []
-    labels = torch.zeros(len(series), dtype=torch.long)
+    series = around_the_liked_one()
+    tried: list[tuple[int, int]] = []
     given = {"temperature": 1.3, "choice_temperature": 2.0, "guidance_scale": 1.0}
     settings = SETTINGS.model_copy(update=given)
-    found = choose_decoding.choose(
-        tokenizer(),
-        [prior(50.0)],
-        series,
-        labels,
-        settings,
-        seed=0,
-        workers=Workers(0),
-        progress=lambda *of: tried.append(of) if of[0] == "decoding" else None,
-    )
-    assert len(tried) == 1
-    assert found.decoding.model_dump() == {**given, "texture": "auto"}
+    found = choice([prior(50.0)], series, settings=settings, progress=heard_by(tried))
+    assert tried == [(1, 1)]
+    assert found.decoding.model_dump() == {**given, "corrections": 0, "texture": "auto"}
+
+
+@pytest.mark.parametrize(("in_data", "expected"), [(0, 0), (8, 2)])
+def test_corrections_are_chosen_where_the_data_look_like_them(in_data: int, expected: int) -> None:
+    """The data are a prior's own samples, corrected or not; more than two corrections copy too many."""
+    model, free = prior(0.3), SETTINGS.model_copy(update={"corrections": "auto", "temperature": 1.0})
+    settings = SETTINGS.model_copy(update={"temperature": 1.0, "choice_temperature": 16.0, "corrections": in_data})
+    wanted, generator = torch.zeros(200, dtype=torch.long), torch.Generator().manual_seed(5)
+    series = tokenizer().decode(model.sample(wanted, settings, generator)).numpy()
+    heard: list[tuple[int, int]] = []
+    found = choice([model], series, settings=free, progress=heard_by(heard))
+    assert found.decoding.corrections == expected
+    assert heard == [(n, 6) for n in range(1, 7)]  # three orders at one temperature, and three numbers of corrections
 
 
 @pytest.mark.parametrize("marginals", [False, True])
@@ -307,11 +327,8 @@ def test_a_texture_that_the_user_gave_or_marginals_have_is_neither_raised_nor_lo
     model.texture_amount.fill_(0.2)
     for grid in model.grids:
         grid.texture.level.fill_(1.0)
-    labels = torch.zeros(len(series), dtype=torch.long)
     settings = SETTINGS if marginals else SETTINGS.model_copy(update={"texture": 0.2})
-    found = choose_decoding.choose(
-        model, [prior(50.0)], series, labels, settings, seed=0, workers=Workers(0), progress=silent
-    )
+    found = choice([prior(50.0)], series, model=model, settings=settings)
     assert found.decoding.texture == "auto"
 
 
@@ -323,10 +340,7 @@ def test_less_texture_is_chosen_where_the_data_have_less(in_data: float, expecte
         grid.texture.level.fill_(1.0)
     tokens = torch.randint(8, (200, 5, 1), generator=torch.Generator().manual_seed(3))
     series = model.decode(tokens, torch.Generator().manual_seed(5), in_data).numpy()
-    labels = torch.zeros(len(series), dtype=torch.long)
-    found = choose_decoding.choose(
-        model, [prior(0.0)], series, labels, SETTINGS, seed=0, workers=Workers(0), progress=silent
-    )
+    found = choice([prior(0.0)], series, model=model)
     assert found.decoding.texture == expected
 
 
@@ -338,10 +352,7 @@ def test_more_texture_is_chosen_where_the_data_have_more(in_data: float, expecte
         grid.texture.level.fill_(1.0)
     tokens = torch.randint(8, (200, 5, 1), generator=torch.Generator().manual_seed(3))
     series = model.decode(tokens, torch.Generator().manual_seed(5), in_data).numpy()
-    labels = torch.zeros(len(series), dtype=torch.long)
-    found = choose_decoding.choose(
-        model, [prior(0.0)], series, labels, SETTINGS, seed=0, workers=Workers(0), progress=silent
-    )
+    found = choice([prior(0.0)], series, model=model)
     assert found.decoding.texture == expected
 
 
@@ -355,24 +366,17 @@ def test_of_amounts_that_are_as_good_the_measured_one_is_taken(
 
 def test_the_largest_seed_is_allowed() -> None:
     series = around_the_liked_one(8)
-    labels = torch.zeros(8, dtype=torch.long)
-    found = choose_decoding.choose(
-        tokenizer(), [prior(1.0)], series, labels, SETTINGS, seed=2**32 - 1, workers=Workers(0), progress=silent
-    )
+    found = choice([prior(1.0)], series, seed=2**32 - 1)
     assert found.decoding in choose_decoding.CANDIDATES
 
 
 def test_a_judge_that_trained_beside_judges_alike() -> None:
     series, labels, model = decoded(), torch.arange(20) % 2, prior(0.5, n_classes=2)
-    alone = choose_decoding.choose(
-        tokenizer(), [model], series, labels, SETTINGS, seed=0, workers=Workers(0), progress=silent
-    )
+    alone = choice([model], series, labels=labels)
     with Workers(1) as workers:
         choose_decoding.start_judge(workers, series, labels, seed=0)
         assert workers.spare_cores is not None  # it trains
-        beside = choose_decoding.choose(
-            tokenizer(), [model], series, labels, SETTINGS, seed=0, workers=workers, progress=silent
-        )
+        beside = choice([model], series, labels=labels, workers=workers)
     assert beside == alone
 
 
@@ -388,6 +392,6 @@ def test_the_stage_keeps_the_choice_in_its_card_and_its_record(tmp_path: Path) -
     assert Prior.from_pretrained(tmp_path / "prior").decoding == Decoding()
     record = run(training=config.prior_training.model_copy(update={"choose_decoding": True}))
     kept = Prior.from_pretrained(tmp_path / "prior").decoding
-    assert kept.model_copy(update={"texture": "auto"}) in choose_decoding.CANDIDATES[:5]
+    assert kept.model_copy(update={"texture": "auto", "corrections": 0}) in choose_decoding.CANDIDATES[:5]
     assert kept.model_dump().items() <= record.items()
     assert record["decoding_distance"] > 0

@@ -27,7 +27,8 @@ def masks(layout: TokenLayout, batch: int = 3) -> Tensor:
 
 def run(fn: LogitsFn, start: Tensor, layout: TokenLayout, seed: int = 0, **config: Any) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
-    settled = SamplingConfig(**{"temperature": 1.0, "choice_temperature": 8.0, **config})  # defaults may be tuned
+    plain = {"temperature": 1.0, "choice_temperature": 8.0, "corrections": 0}
+    settled = SamplingConfig(**{**plain, **config})  # defaults may be tuned
     return decode(fn, start, passes(layout), layout.codebook_size, settled, generator)
 
 
@@ -61,9 +62,10 @@ def random_table(layout: TokenLayout) -> Tensor:
     order=st.sampled_from(["confidence", "random"]),
     schedule=st.sampled_from(["cosine", "linear", "square"]),
     noise=st.sampled_from([0.0, 4.0]),
+    corrections=st.integers(0, 2),
 )
 def test_known_tokens_stay_and_no_mask_survives(
-    known: list[bool], seed: int, steps: int, order: str, schedule: str, noise: float
+    known: list[bool], seed: int, steps: int, order: str, schedule: str, noise: float, corrections: int
 ) -> None:
     start = masks(LAYOUT, 2)
     keep = torch.tensor(known).reshape(start.shape)
@@ -71,6 +73,7 @@ def test_known_tokens_stay_and_no_mask_survives(
     start[keep] = values[keep]
     given_in = start.clone()
     settings = {"steps": steps, "fine_steps": 2, "order": order, "mask_schedule": schedule, "choice_temperature": noise}
+    settings |= {"corrections": corrections}
     made = run(fixed_logits(LAYOUT, random_table(LAYOUT)), start, LAYOUT, seed, **settings)
     assert torch.equal(made[keep], values[keep])
     assert 0 <= made.min() <= made.max() < 4
@@ -196,6 +199,35 @@ def test_a_strong_choice_temperature_spreads_the_first_choice() -> None:
     assert first[1] == pytest.approx(1 / 6, abs=0.05)
 
 
+def test_a_correction_draws_the_least_likely_quarter_anew_and_nothing_else() -> None:
+    layout = TokenLayout((8,), 1, 4)
+    table = random_table(layout)
+    plain, corrected = (run(fixed_logits(layout, table), masks(layout, 50), layout, corrections=n) for n in (0, 1))
+    likelihood = table.log_softmax(-1)[:, 0].expand(50, -1, -1).gather(2, plain)[..., 0]
+    unlikely = likelihood.argsort(1).argsort(1) < 2
+    changed = (plain != corrected)[..., 0]
+    assert changed.any()
+    assert (unlikely | ~changed).all()
+    means = [run(fixed_logits(layout, table), masks(layout, 500), layout, corrections=n) for n in (0, 1, 4, 16)]
+    likely = [float(table.log_softmax(-1).expand(500, -1, -1, -1).gather(3, of[..., None]).mean()) for of in means]
+    assert likely == sorted(likely)
+
+
+def test_corrections_come_after_each_pass_and_leave_what_was_given() -> None:
+    start = masks(LAYOUT, 3)
+    start[0] = 1
+    start[1, :7, 0] = 2  # of the first level one cell of the second grid is unknown
+    log: list[tuple[int, Tensor]] = []
+    made = run(counted(flat_logits(LAYOUT), log), start, LAYOUT, steps=2, fine_steps=1, corrections=2)
+    assert [index for index, _ in log] == [0] * 6 + [1] * 5 + [2] * 5 + [3] * 5
+    assert torch.equal(made[0], start[0])
+    assert (made[1, :7, 0] == 2).all()
+    hidden = [(tokens[:, 3:, 0] == 4).sum(dim=1).tolist() for index, tokens in log if index == 1]
+    assert hidden == [[0, 1, 5], [0, 0, 0], [0, 1, 1], [0, 0, 0], [0, 1, 1]]
+    third = log[-5:]
+    assert all((tokens[:, :, 0] != 4).all() for _, tokens in third)
+
+
 def test_guidance_moves_from_the_null_to_the_class_and_beyond() -> None:
     conditional, null = torch.randn(2, 3, 4), torch.randn(2, 3, 4)
     torch.testing.assert_close(guided(conditional, null, 1.0), conditional)
@@ -204,18 +236,19 @@ def test_guidance_moves_from_the_null_to_the_class_and_beyond() -> None:
 
 
 def test_auto_is_filled_in_and_numbers_stay() -> None:
-    chosen = Decoding(temperature=0.7, choice_temperature=2.0, guidance_scale=1.5)
+    chosen = Decoding(temperature=0.7, choice_temperature=2.0, guidance_scale=1.5, corrections=4)
     free, mixed = SamplingConfig(), SamplingConfig.parse({"steps": 5, "temperature": 1, "guidance_scale": 0})
     assert (free.temperature, free.choice_temperature, free.guidance_scale) == ("auto", "auto", "auto")
     filled = free.resolve(chosen)
     assert (filled.temperature, filled.choice_temperature, filled.guidance_scale) == (0.7, 2.0, 1.5)
+    assert (free.corrections, filled.corrections) == ("auto", 4)
     assert filled.resolve(Decoding()) == filled
     kept = mixed.resolve(chosen)
     assert (kept.steps, kept.temperature, kept.choice_temperature, kept.guidance_scale) == (5, 1.0, 2.0, 0.0)
 
 
 def test_decoding_with_an_auto_left_in_is_our_own_bug() -> None:
-    for left in ({"temperature": "auto"}, {"choice_temperature": "auto"}):
+    for left in ({"temperature": "auto"}, {"choice_temperature": "auto"}, {"corrections": "auto"}):
         with pytest.raises(AssertionError, match="resolve the config first"):
             run(flat_logits(FLAT), masks(FLAT), FLAT, **left)
 
@@ -227,6 +260,8 @@ def test_decoding_with_an_auto_left_in_is_our_own_bug() -> None:
         ({"temperature": 0}, "temperature"),
         ({"choice_temperature": -1}, "choice_temperature"),
         ({"guidance_scale": -1}, "guidance_scale"),
+        ({"corrections": -1}, "corrections"),
+        ({"corrections": 1.5}, "corrections"),
         ({"temperature": "warm"}, "temperature = 'warm'.*'auto'"),
         ({"order": "halton"}, "order"),
     ],

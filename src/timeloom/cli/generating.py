@@ -119,6 +119,9 @@ def sample(
     guidance: Annotated[
         float | None, typer.Option("--guidance", help="classifier-free guidance; above 1 is more typical of the class")
     ] = None,
+    corrections: Annotated[
+        int | None, typer.Option("--corrections", help="how often the least likely tokens are drawn anew")
+    ] = None,
     texture: Annotated[
         float | None,
         typer.Option("--texture", help="how much of what reconstruction smooths away: 0 (none), 1 (all), up to 2"),
@@ -143,6 +146,7 @@ def sample(
         "temperature": temperature,
         "choice_temperature": choice_temperature,
         "guidance_scale": guidance,
+        "corrections": corrections,
         "texture": texture,
     }
     base = saved_sampling(run).model_dump()

@@ -13,6 +13,9 @@ from torch import Tensor
 from timeloom.config import Frozen
 from timeloom.prior.masking import SCHEDULES, Pass
 
+# share of the decoded tokens of a pass that a correction draws anew
+CORRECTED = 0.25
+
 LogitsFn = Callable[[Tensor, int], Tensor]
 """(tokens (B, S, levels) with the mask id where unknown, index of the pass) -> logits (B, cells of the pass, K)."""
 
@@ -24,6 +27,7 @@ class Decoding(Frozen):
         temperature: divides the logits before a token is drawn.
         choice_temperature: weight of the Gumbel noise on the confidence, falling to 0 in the last round; 0 is greedy.
         guidance_scale: classifier-free guidance; 1 is the plain conditional model.
+        corrections: how often the least likely quarter of the tokens is drawn anew, after each pass.
         texture: how much of what reconstruction smooths away, 0 to 2; `auto` is the tokenizer's own. Its
             level was measured on a few series, so that a little more than 1 may be right.
     """
@@ -31,6 +35,7 @@ class Decoding(Frozen):
     temperature: float = Field(default=0.9, gt=0)
     choice_temperature: float = Field(default=4.0, ge=0)
     guidance_scale: float = Field(default=1.0, ge=0)
+    corrections: int = Field(default=0, ge=0)
     texture: Literal["auto"] | Annotated[float, Field(ge=0, le=2)] = "auto"
 
 
@@ -45,6 +50,7 @@ class SamplingConfig(Frozen):
         order: which drawn tokens are kept first: `confidence`, or `random`.
         mask_schedule: share still masked after a share of the rounds.
         guidance_scale: classifier-free guidance; 1 is the plain conditional model.
+        corrections: how often the least likely quarter of the tokens is drawn anew, after each pass.
         texture: how much of what reconstruction smooths away, 0 to 2.
         batch_size: series decoded together.
     """
@@ -56,6 +62,7 @@ class SamplingConfig(Frozen):
     order: Literal["confidence", "random"] = "confidence"
     mask_schedule: Literal["cosine", "linear", "square"] = "cosine"
     guidance_scale: Literal["auto"] | Annotated[float, Field(ge=0)] = "auto"
+    corrections: Literal["auto"] | Annotated[int, Field(ge=0)] = "auto"
     texture: Literal["auto"] | Annotated[float, Field(ge=0, le=2)] = "auto"
     batch_size: int = Field(default=256, ge=1)
 
@@ -89,7 +96,9 @@ def decode(
     In round t of a pass tokens are drawn for all masked positions, and those with the least confidence are masked
     again; confidence = log p(drawn) + choice_temperature (1 - (t + 1) / steps) Gumbel. The number that stays masked is
     min(unknown - 1, floor(schedule((t + 1) / steps) * unknown at the start)), so each round commits at least one token
-    and none is masked at the end.
+    and none is masked at the end. Then, as often as `corrections` says, the least likely
+    of the drawn tokens are masked again and drawn once more, all at once, beside the others (as in ReMDM, Wang et al.
+    2025, sec. 4, which goes by the likelihood at which they were drawn).
 
     Args:
         logits_fn: the model, see `LogitsFn`.
@@ -104,30 +113,61 @@ def decode(
         (B, S, levels) without a mask.
     """
     assert isinstance(config.temperature, float), "resolve the config first"
-    tokens = tokens.clone()
+    assert config.corrections != "auto", "resolve the config first"
+    temperature, tokens = config.temperature, tokens.clone()
     for index, step in enumerate(order):
         view = tokens[:, step.start : step.stop, step.level]  # a view: what is written here is written to `tokens`
-        at_start = (view == mask_id).sum(dim=1)
-        if not at_start.any():
+        free = view == mask_id
+        if not free.any():
             continue
-        steps = config.steps if index == 0 else config.fine_steps
-        for t in range(steps):
-            unknown = view == mask_id
-            if not unknown.any():
-                break
-            log_p = (logits_fn(tokens, index).float() / config.temperature).log_softmax(dim=-1)
-            drawn, confidence = _draw(log_p, config, 1 - (t + 1) / steps, generator)
-            share = SCHEDULES[config.mask_schedule](torch.tensor((t + 1) / steps, dtype=torch.float64)).item()
-            # a hair above the floor, for cos(pi / 2) is 6e-17 and a product may fall just short of a whole number
-            left = (at_start.double() * max(share, 0.0) + 1e-9).floor().long()
-            left = torch.minimum(left, unknown.sum(dim=1) - 1).clamp(min=0)
-            # known tokens have infinite confidence: they are never among the `left` least confident
-            place = confidence.masked_fill(~unknown, torch.inf).argsort(dim=1).argsort(dim=1)
-            commit = unknown & (place >= left[:, None])
-            if trace is not None:
-                trace.append(_round(log_p, drawn, unknown, commit))
-            view.copy_(torch.where(commit, drawn, view))
+
+        def log_p(index: int = index) -> Tensor:
+            return (logits_fn(tokens, index).float() / temperature).log_softmax(dim=-1)
+
+        _fill(log_p, view, mask_id, config.steps if index == 0 else config.fine_steps, config, generator, trace)
+        for _ in range(config.corrections):
+            view.masked_fill_(_doubtful(log_p(), view, free), mask_id)
+            _fill(log_p, view, mask_id, 1, config, generator, None)
     return tokens
+
+
+def _fill(
+    log_p_fn: Callable[[], Tensor],
+    view: Tensor,
+    mask_id: int,
+    steps: int,
+    config: SamplingConfig,
+    generator: torch.Generator,
+    trace: list[Round] | None,
+) -> None:
+    """Fill the masked tokens of a pass (B, S) in place, in so many rounds at most."""
+    at_start = (view == mask_id).sum(dim=1)
+    for t in range(steps):
+        unknown = view == mask_id
+        if not unknown.any():
+            break
+        log_p = log_p_fn()
+        drawn, confidence = _draw(log_p, config, 1 - (t + 1) / steps, generator)
+        share = SCHEDULES[config.mask_schedule](torch.tensor((t + 1) / steps, dtype=torch.float64)).item()
+        # a hair above the floor, for cos(pi / 2) is 6e-17 and a product may fall just short of a whole number
+        left = (at_start.double() * max(share, 0.0) + 1e-9).floor().long()
+        left = torch.minimum(left, unknown.sum(dim=1) - 1).clamp(min=0)
+        # known tokens have infinite confidence: they are never among the `left` least confident
+        place = confidence.masked_fill(~unknown, torch.inf).argsort(dim=1).argsort(dim=1)
+        commit = unknown & (place >= left[:, None])
+        if trace is not None:
+            trace.append(_round(log_p, drawn, unknown, commit))
+        view.copy_(torch.where(commit, drawn, view))
+
+
+def _doubtful(log_p: Tensor, view: Tensor, free: Tensor) -> Tensor:
+    """The `CORRECTED` share of the `free` tokens (B, S), at least one, that are least likely by log_p (B, S, K).
+
+    The model sees them when it says so. To hide each in turn finds unlikely ones, too, but these are often only rare.
+    """
+    own = log_p.gather(-1, view[..., None])[..., 0].masked_fill(~free, torch.inf)
+    n = (CORRECTED * free.sum(dim=1, keepdim=True)).round().clamp(min=1)
+    return free & (own.argsort(dim=1).argsort(dim=1) < n)
 
 
 def _round(log_p: Tensor, drawn: Tensor, unknown: Tensor, commit: Tensor) -> Round:

@@ -37,6 +37,8 @@ CANDIDATES = (
     Decoding(temperature=1.0, choice_temperature=16.0, guidance_scale=2.0),
     Decoding(temperature=1.0, choice_temperature=4.0, guidance_scale=3.0),
 )
+# with which the nearest candidate is tried, too
+CORRECTIONS = (2, 4, 8)
 N_SAMPLES = 400
 # training series that samples are compared with: as a set, and each with the nearest
 MOST_REAL, MOST_NEAR = 1000, 10_000
@@ -116,9 +118,10 @@ def choose(
     The amount of texture that stage 1 measured, on a few series, is only where the search begins: with more of it a
     noisy series is no longer smooth, and a longer trained prior no longer near to the training series. For each of
     four amounts the longest trained prior is found that does not copy, and the nearest of these pairs decodes in all
-    ways. Candidates with more near copies than `most_copies`, and than 1.5 times the fewest, are out. The nearest is
-    then tried with the other amounts, and with less than was measured; of those that are as good to a tenth, the amount
-    nearest to the measured one is taken, for a classifier of classes hardly hears noise.
+    ways, and the nearest of these with corrections, too. Candidates with more near copies than `most_copies`, and than
+    1.5 times the fewest, are out. The nearest is then tried with the other amounts, and with less than was measured; of
+    those that are as good to a tenth, the amount nearest to the measured one is taken, for a classifier of classes
+    hardly hears noise.
 
     Args:
         tokenizer: makes series of tokens.
@@ -158,8 +161,10 @@ def choose(
         allowed = max(most, 1.5 * min(of.share for of in tried))
         return min((of for of in tried if of.share <= allowed), key=lambda of: of.distance)
 
-    n_tries = len(candidates) + len(others)
+    corrections = CORRECTIONS if config.corrections == "auto" else ()
+    n_tries = len(candidates) + len(corrections) + len(others)
     best = try_all(candidates)
+    best = try_all([best.decoding.model_copy(update={"corrections": n}) for n in corrections])
     best = try_all([best.decoding.model_copy(update={"texture": amount}) for amount in others])
     alike = [best.decoding.model_copy(update={"texture": amount}) for amount in amounts + less]
     fit = [of for of in tried if of.decoding in alike and of.share <= max(most, best.share)]
