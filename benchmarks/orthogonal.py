@@ -28,7 +28,12 @@ from timeloom.stages import encode, probe, run_config, study_codebook, train
 from timeloom.tokenizer.tokenizer import Tokenizer
 
 RESULT, EMA = "result.json", "ema"
-FIXED = ("tokenizer.ssl.loss=none", "tokenizer_training.holdout=0", "tokenizer_training.texture_steps=0")
+FIXED = (
+    "tokenizer.ssl.loss=none",
+    "tokenizer.weights.class_nll=0",
+    "tokenizer_training.holdout=0",
+    "tokenizer_training.texture_steps=0",
+)
 # of each measure: words, a factor, digits
 MEASURES = {
     "cosine": ("mean |cosine| of used codes", 1, 3),

@@ -24,8 +24,8 @@ import torch
 
 from timeloom import data as datasets
 from timeloom.stages import run_config, sample, train_tokenizer
-from timeloom.stages.train_prior import PriorTask, class_indices, tokenize
-from timeloom.stages.train_tokenizer import TokenizerTask
+from timeloom.stages.train_prior import PriorTask, tokenize
+from timeloom.stages.train_tokenizer import TokenizerTask, class_indices
 from timeloom.training import combine
 
 Work = Callable[[], object]
@@ -50,19 +50,21 @@ def ours(data: datasets.Dataset, preset: str) -> dict[str, tuple[Work, int]]:
     spec = train_tokenizer.describe(data)
     stage_1 = TokenizerTask(config.tokenizer.resolve(spec), spec)
     tokenizer = stage_1.build()
-    x = torch.from_numpy(data.X_train[torch.randperm(len(data.X_train))[:BATCH].numpy()])
-    scaled, weights = tokenizer.scale(x), stage_1.weights
-    step_1 = stepper(tokenizer, lambda: combine(stage_1.loss(tokenizer, {"scaled": scaled}, generator), weights))
+    rows, weights = torch.randperm(len(data.X_train))[:BATCH], stage_1.weights
+    labels = class_indices(spec, data.y_train, len(data.X_train))[rows]
+    batch_1 = {"scaled": tokenizer.scale(torch.from_numpy(data.X_train[rows.numpy()]))}
+    if config.tokenizer.learns_classes(spec):
+        batch_1["labels"] = labels
+    step_1 = stepper(tokenizer, lambda: combine(stage_1.loss(tokenizer, batch_1, generator), weights))
     generator = torch.Generator().manual_seed(0)
     step_1()
-    tokens = tokenize(tokenizer.eval(), data.X_train)[:BATCH, None]  # no warped variants
+    tokens = tokenize(tokenizer.eval(), data.X_train[rows.numpy()])[:, None]  # no warped variants
     tokenizer.train()
-    labels = class_indices(tokenizer, data.y_train, len(data.X_train))[:BATCH]
     shape = config.prior.resolve(spec.n_train, tokenizer.layout)
     stage_2 = PriorTask(shape, tokenizer.layout, len(spec.classes or ()), tokenizer.fingerprint, tokenizer.codes)
     prior, frozen = stage_2.build(), stage_1.build().eval()
-    batch = {"tokens": tokens, "labels": labels}
-    step_2 = stepper(prior, lambda: combine(stage_2.loss(prior, batch, generator), stage_2.weights))
+    batch_2 = {"tokens": tokens, "labels": labels}
+    step_2 = stepper(prior, lambda: combine(stage_2.loss(prior, batch_2, generator), stage_2.weights))
 
     def draw() -> object:
         prior.eval()

@@ -54,14 +54,15 @@ def spec(channels: int = 1, length: int = 32, n_train: int = 40) -> DataSpec:
 
 
 def tokenizer_config(**sections: object) -> TokenizerConfig:
-    """A small tokenizer without a self-supervised loss; sections replace the defaults below."""
+    """A small tokenizer without a self-supervised loss or that of classes; sections replace the defaults below."""
     small = {
         "hidden": 8,
         "blocks": 1,
         "quantizer": {"codebook_size": 8, "codebook_dim": 4},
         "ssl": {"loss": "none"},
     }
-    return TokenizerConfig.parse({**small, **sections})
+    weights = {"class_nll": 0.0, **sections.pop("weights", {})}  # type: ignore[call-overload]
+    return TokenizerConfig.parse({**small, **sections, "weights": weights})
 
 
 def fitted_tokenizer(config: TokenizerConfig, facts: DataSpec, seed: int = 0) -> Tokenizer:

@@ -175,4 +175,4 @@ def test_an_ema_codebook_refuses_weights_that_it_would_overwrite(term: str) -> N
     with pytest.raises(InputError, match=rf"tokenizer\.weights\.{term} = 0\.5: .*codebook=gradient"):
         config.resolve(spec())
     allowed = TokenizerConfig.parse({"weights": {term: 0.5}, "quantizer": {"codebook": "gradient"}}).resolve(spec())
-    assert allowed.term_weights()[term] == 0.5
+    assert allowed.term_weights(spec())[term] == 0.5

@@ -93,8 +93,8 @@ def test_another_sampling_seed_gives_other_series(models: Models) -> None:
 
 def test_labels_become_the_places_of_the_classes(models: Models) -> None:
     y = np.array(["slow", "fast", "slow"])
-    assert train_prior.class_indices(models[0], y, 3).tolist() == [1, 0, 1]
-    assert train_prior.class_indices(models[0], None, 2).tolist() == [0, 0]
+    assert train_tokenizer.class_indices(models[0].spec, y, 3).tolist() == [1, 0, 1]
+    assert train_tokenizer.class_indices(models[0].spec, None, 2).tolist() == [0, 0]
 
 
 def test_tokens_do_not_depend_on_how_series_are_batched(models: Models) -> None:
@@ -157,7 +157,7 @@ def test_a_short_training_learns_two_classes_at_two_heights(tmp_path: Path) -> N
 
     scaled = tokenizer.scale(torch.from_numpy(data.X_train))
     tokens = train_prior.tokenize(tokenizer, data.X_train)
-    labels = train_prior.class_indices(tokenizer, y, 40)
+    labels = train_tokenizer.class_indices(tokenizer.spec, y, 40)
     with torch.no_grad():
         assert tokenizer(scaled).terms["recon_time"] < 0.6 * scaled.square().mean()
         loss = prior.loss(tokens, labels, torch.Generator().manual_seed(0))["masked_nll"]

@@ -147,10 +147,10 @@ def test_perfect_reconstruction_terms_are_the_squared_errors() -> None:
 def test_the_terms_are_those_that_have_weights(sections: dict[str, Any]) -> None:
     config = tokenizer_config(**sections).resolve(spec())
     terms = forward(fitted_tokenizer(config, spec()), series()).terms
-    assert terms.keys() == config.term_weights().keys()
-    assert config.term_weights()["commitment"] == 0.25
+    assert terms.keys() == config.term_weights(spec()).keys()
+    assert config.term_weights(spec())["commitment"] == 0.25
     if sections:
-        assert (config.term_weights()["codebook"], config.term_weights()["orthogonal"]) == (1.0, 0.0)
+        assert (config.term_weights(spec())["codebook"], config.term_weights(spec())["orthogonal"]) == (1.0, 0.0)
 
 
 def test_all_values_observed_is_the_same_as_no_mask() -> None:

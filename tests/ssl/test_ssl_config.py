@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import pytest
 import torch
-from core_helpers import smoke, tokenizer_config
+from core_helpers import smoke, spec, tokenizer_config
 
 from timeloom.errors import InputError
 from timeloom.ssl.config import SSLConfig
@@ -92,12 +92,12 @@ def test_weights_are_the_published_ones_up_to_one_factor() -> None:
 
 
 def test_no_loss_adds_no_weight_and_a_loss_adds_its_own() -> None:
-    plain = tokenizer_config().term_weights()
+    plain = tokenizer_config().term_weights(spec())
     assert SSLConfig(loss="none").term_weights() == {}
     assert SSLConfig(loss="byol").term_weights().keys() == {"ssl_prediction"}
     assert SSLConfig().term_weights().keys() == {"ssl_invariance", "ssl_variance", "ssl_correlation"}
     assert plain.keys() == {"recon_time", "recon_stft", "texture", "commitment"}
-    with_loss = tokenizer_config(ssl={"loss": "vicreg"}).term_weights()
+    with_loss = tokenizer_config(ssl={"loss": "vicreg"}).term_weights(spec())
     assert with_loss == plain | SSLConfig(loss="vicreg").term_weights()
 
 

@@ -124,7 +124,7 @@ def test_the_terms_are_those_that_have_weights_and_reach_the_encoder(
     task = training_task(**sections, ssl={"loss": loss, "width": 16, "views": "warp", "recon_view": 0.1, **options})
     model = built(task)
     terms = loss_terms(task, model, {"scaled": series()})
-    assert terms.keys() == task.weights.keys() == task.config.term_weights().keys()
+    assert terms.keys() == task.weights.keys() == task.config.term_weights(task.spec).keys()
     assert combine(terms, task.weights).isfinite()
     for name in ("recon_view", *(f"ssl_{term}" for term in LOSSES[loss].weights)):
         assert terms[name] >= 0

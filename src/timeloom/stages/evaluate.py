@@ -24,7 +24,8 @@ from timeloom.prior.prior import Prior
 from timeloom.progress import Progress, silent
 from timeloom.stages import sample
 from timeloom.stages.train import saved_sampling
-from timeloom.stages.train_prior import class_indices, tokenize
+from timeloom.stages.train_prior import tokenize
+from timeloom.stages.train_tokenizer import class_indices
 from timeloom.tokenizer.tokenizer import Tokenizer
 
 REPORT, PAGE, PICTURE, COMPARISON = "report.json", "report.html", "samples.png", "comparison.html"
@@ -321,11 +322,11 @@ def _token_views(models: Models, data: Dataset, X: np.ndarray, seed: int) -> Tok
     test, train, synthetic = (tokenize(tokenizer, series) for series in (data.X_test, data.X_train, X))
     generator = torch.Generator().manual_seed(seed)
     likelihood = [
-        prior.masked_log_likelihood(tokens, class_indices(tokenizer, y, len(tokens)), generator).numpy()
+        prior.masked_log_likelihood(tokens, class_indices(tokenizer.spec, y, len(tokens)), generator).numpy()
         for tokens, y in ((test, data.y_test), (train, data.y_train))
     ]
     rounds: list[Round] = []
-    classes = class_indices(tokenizer, data.y_train, len(train))
+    classes = class_indices(tokenizer.spec, data.y_train, len(train))
     watched = classes[torch.linspace(0, len(classes) - 1, min(WATCHED, len(classes))).long()]
     prior.sample(watched, models.sampling, generator, trace=rounds)
     texture = models.sampling.resolve(prior.decoding).texture

@@ -134,15 +134,6 @@ def with_variants(tokenizer: Tokenizer, X: np.ndarray, warp: float, seed: int) -
     return torch.cat([tokens, variants], dim=1)
 
 
-def class_indices(tokenizer: Tokenizer, y: np.ndarray | None, n: int) -> Tensor:
-    """Labels as indices into the checkpoint's classes; without labels every series has the null class 0."""
-    classes = tokenizer.spec.classes
-    if classes is None or y is None:
-        return torch.zeros(n, dtype=torch.long)
-    place = {label: i for i, label in enumerate(classes)}
-    return torch.tensor([place[label.item() if hasattr(label, "item") else label] for label in y])
-
-
 def matching_tokenizer(data: Dataset, out: Path) -> Tokenizer:
     """The tokenizer of a run folder.
 
@@ -183,7 +174,7 @@ def run(
     n = len(data.X_train)
     with cpu_threads(trainer.threads):
         tokens = with_variants(tokenizer, data.X_train, train_tokenizer.warp_strength(training.warp, n), seed)
-    labels = class_indices(tokenizer, data.y_train, n)
+    labels = train_tokenizer.class_indices(tokenizer.spec, data.y_train, n)
     n_classes = len(tokenizer.spec.classes or ())
     config = config.resolve(n, tokenizer.layout)
     training = training.model_copy(update={"steps": even_steps(training, tokenizer.layout)})

@@ -102,22 +102,23 @@ class TokenizerTask:
     @property
     def weights(self) -> dict[str, float]:
         """The weight of each term of the tokenizer's loss."""
-        return self.config.term_weights()
+        return self.config.term_weights(self.spec)
 
     def build(self) -> Tokenizer:
-        """A fresh tokenizer, with the head of its self-supervised loss if it has one."""
+        """A fresh tokenizer, with the heads that its losses need."""
         tokenizer = Tokenizer(self.config, self.spec)
         if self.scaled is not None:
             # the engine builds on its own device, the series lie in memory
             tokenizer.front.fit(self.scaled.to(tokenizer.mean.device))
-        tokenizer.add_ssl_head()
+        tokenizer.add_heads()
         return tokenizer
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """The tokenizer's terms.
 
         In training half of the series are warped, unless some values of the set are missing, and then come the terms of
-        the self-supervised loss. A held-out look has neither: it sees the series as they are.
+        the self-supervised loss and that of the classes. A held-out look has none of it: it sees the series as they
+        are.
         """
         scaled = batch["scaled"]
         if model.training and self.warp and "observed" not in batch:
@@ -127,7 +128,8 @@ class TokenizerTask:
         if model.training:
             view = make_views(self.config.ssl.views)
             views = tuple(view(scaled, generator) for _ in range(self.config.ssl.n_views))
-        return dict(model(scaled, batch.get("observed"), views).terms)
+        labels = batch.get("labels") if model.training else None
+        return dict(model(scaled, batch.get("observed"), views, labels).terms)
 
 
 def describe(data: Dataset) -> DataSpec:
@@ -153,6 +155,14 @@ def describe(data: Dataset) -> DataSpec:
         class_counts=counts,
         channels=data.channels,
     )
+
+
+def class_indices(spec: DataSpec, y: np.ndarray | None, n: int) -> Tensor:
+    """Labels as indices into the classes of the training split; without labels every series has the null class 0."""
+    if spec.classes is None or y is None:
+        return torch.zeros(n, dtype=torch.long)
+    place = {label: i for i, label in enumerate(spec.classes)}
+    return torch.tensor([place[label.item() if hasattr(label, "item") else label] for label in y])
 
 
 def run(
@@ -183,6 +193,8 @@ def run(
     batch = {"scaled": torch.from_numpy(Scaler(np.array(spec.mean), np.array(spec.std)).transform(filled))}
     if not observed.all():
         batch["observed"] = torch.from_numpy(observed)
+    if config.learns_classes(spec):
+        batch["labels"] = class_indices(spec, data.y_train, spec.n_train)
     warp = warp_strength(training.warp, spec.n_train)
     looked_at = evenly_spaced(len(filled), max(1, min(MOST_FITTED, MOST_VALUES // (data.n_channels * data.length))))
     few = {name: of[looked_at] for name, of in batch.items()}
@@ -291,7 +303,7 @@ def _built(task: TokenizerTask, result: FitResult) -> Tokenizer:
     with torch.random.fork_rng(devices=[]):
         tokenizer = task.build()
     tokenizer.load_state_dict(result.state)
-    tokenizer.ssl_head = None  # it has done its work
+    tokenizer.drop_heads()  # they have done their work
     return tokenizer.eval()
 
 

@@ -23,6 +23,9 @@ class TokenizerWeights(Frozen):
         texture: negative log-likelihood of what reconstruction loses under the noise that the tokens make of it, times
             the reconstruction's own error: how loud the noise is becomes part of what tokens say. 0 leaves it to what
             they happen to say (the gradient through a learned variance; Kendall and Gal 2017, eq. 8).
+        class_nll: cross-entropy of a linear classifier of the pooled codes, where the data have two classes or more; it
+            counts in proportion to the error of reconstruction where that is small, as a self-supervised loss does
+            (`ssl.full_above`). Codes that tell classes apart are easier to foretell when the class is known.
         commitment: pull of the latents towards their codes.
         codebook: pull of the codes towards their latents; None stands for 1 where the term exists.
         orthogonal: mean squared cosine between different codes; None stands for 0 where the term exists.
@@ -31,6 +34,7 @@ class TokenizerWeights(Frozen):
     recon_time: float = Field(default=1.0, ge=0)
     recon_stft: float = Field(default=1.0, ge=0)
     texture: float = Field(default=0.3, ge=0)
+    class_nll: float = Field(default=0.1, ge=0)
     commitment: float = Field(default=0.25, ge=0)
     codebook: float | None = Field(default=None, ge=0)
     orthogonal: float | None = Field(default=None, ge=0)
@@ -84,11 +88,17 @@ class TokenizerConfig(Frozen):
         quantizer = self.quantizer.resolve(spec.n_train * width)
         return self.model_copy(update={"front": front, "width": width, "quantizer": quantizer})
 
-    def term_weights(self) -> dict[str, float]:
-        """The weight of every term that this configuration produces, by name."""
+    def learns_classes(self, spec: DataSpec) -> bool:
+        """Whether codes learn to tell the data's classes apart."""
+        return self.weights.class_nll > 0 and len(spec.classes or ()) > 1
+
+    def term_weights(self, spec: DataSpec) -> dict[str, float]:
+        """The weight of every term that this configuration produces in training on such data, by name."""
         weights = self.weights
         named = {t: getattr(weights, t) for t in ("recon_time", "recon_stft", "texture", "commitment")}
         if self.quantizer.codebook == "gradient":
             named["codebook"] = 1.0 if weights.codebook is None else weights.codebook
             named["orthogonal"] = 0.0 if weights.orthogonal is None else weights.orthogonal
+        if self.learns_classes(spec):
+            named["class_nll"] = weights.class_nll
         return named | self.ssl.term_weights()

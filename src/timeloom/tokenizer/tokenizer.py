@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from timeloom.checkpoint import fingerprint, load_weights, read_card, rebuilding, save_model
 from timeloom.data.spec import DataSpec
@@ -104,6 +105,7 @@ class Tokenizer(nn.Module):
             codebook_size=grids[0].quantizer.codebook_size,
         )
         self.ssl_head: Head | None = None
+        self.class_head: nn.Module | None = None
         self.flow: ResidualFlow | None = None
         self.register_buffer("mean", torch.tensor(spec.mean, dtype=torch.float64)[:, None], persistent=False)
         self.register_buffer("std", torch.tensor(spec.std, dtype=torch.float64)[:, None], persistent=False)
@@ -120,13 +122,21 @@ class Tokenizer(nn.Module):
         self.own: Tensor
         self.texture_amount: Tensor
 
-    def add_ssl_head(self) -> None:
-        """Add what the self-supervised loss needs in training, if the configuration asks for one.
+    def add_heads(self) -> None:
+        """Add what the self-supervised loss and that of classes need in training, if the configuration asks for them.
 
-        It is no part of a tokenizer: its checkpoint is written without, and is as large as if there had been none.
+        They are no part of a tokenizer: its checkpoint is written without, and is as large as if there had been none.
         """
+        n_features = 2 * len(self.grids) * self.config.quantizer.codebook_dim
         if self.config.ssl.n_views:
-            self.ssl_head = self.config.ssl.head(2 * len(self.grids) * self.config.quantizer.codebook_dim)
+            self.ssl_head = self.config.ssl.head(n_features)
+        if self.config.learns_classes(self.spec):
+            n_classes = len(self.spec.classes or ())
+            self.class_head = nn.Sequential(nn.LayerNorm(n_features), nn.Linear(n_features, n_classes))
+
+    def drop_heads(self) -> None:
+        """Leave out what was for training only."""
+        self.ssl_head = self.class_head = None
 
     def scale(self, x: Tensor) -> Tensor:
         """Standardise each channel with the training split's mean and deviation."""
@@ -137,7 +147,11 @@ class Tokenizer(nn.Module):
         return (x * self.std + self.mean).float()
 
     def forward(
-        self, scaled: Tensor, observed: Tensor | None = None, views: tuple[Tensor, ...] = ()
+        self,
+        scaled: Tensor,
+        observed: Tensor | None = None,
+        views: tuple[Tensor, ...] = (),
+        labels: Tensor | None = None,
     ) -> TokenizerOutput:
         """Encode, quantize and decode scaled series.
 
@@ -148,6 +162,8 @@ class Tokenizer(nn.Module):
                 that has an SSL head; they add its terms, times `config.ssl.share`, and, where it has weight,
                 `recon_view`, the mean squared error of their own reconstructions plus that of their frames. They are
                 not quantized, so they move no codebook.
+            labels: class indices (B,), for a tokenizer in training that has a class head; they add `class_nll`, the
+                cross-entropy of what it says of the pooled quantized latents, times `config.ssl.share`, too.
         """
         n = len(scaled)
         frames = self.front(torch.cat([scaled, *views]))  # one pass for all: views take half as long again, not twice
@@ -169,8 +185,11 @@ class Tokenizer(nn.Module):
         terms["recon_stft"] = self._mean_error([band[:n] for band in decoded], goal)
         error = (terms["recon_time"] + terms["recon_stft"]).detach()
         terms["texture"] = error * self._texture_nll([of[:n] for of in hidden], target - recon, observed)
+        share = self.config.ssl.share(error)
+        if labels is not None:
+            assert self.class_head is not None
+            terms["class_nll"] = share * F.cross_entropy(self.class_head(pooled([q.z_q for q in quantized])), labels)
         if views:
-            share = self.config.ssl.share(error)
             terms |= {name: share * term for name, term in self._ssl_terms(z, quantized, seen).items()}
         if rebuilt:
             error = _errors(series[n:], torch.cat(views))
@@ -338,7 +357,7 @@ class Tokenizer(nn.Module):
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write weights and card into a folder."""
-        assert self.ssl_head is None, "an SSL head is for training only"
+        assert self.ssl_head is self.class_head is None, "heads are for training only"
         card = {
             "kind": self.kind,
             "config": self.config.model_dump(mode="json"),
