@@ -46,6 +46,8 @@ def test_a_variant_of_ncvqvae_trains_as_it_is_named(path: Path, tmp_path: Path) 
     short = ("tokenizer_training.steps=3", "tokenizer_training.flow_steps=0")
     config = run_config.build("smoke", [path], [*short, *QUIET])
     train_tokenizer.run(sines(), config.tokenizer, config.tokenizer_training, config.trainer, tmp_path)
-    ssl = Tokenizer.from_pretrained(tmp_path / "tokenizer").config.ssl
+    made = Tokenizer.from_pretrained(tmp_path / "tokenizer").config
+    assert made.weights.class_nll == 0  # what labels say is what such codes are asked for
+    ssl = made.ssl
     assert path.stem in (ssl.loss, f"{ssl.loss}_{'_'.join(ssl.views)}")
     assert ssl.loss == "none" or (ssl.recon_view, ssl.full_above) == (0.1, 0)  # as in the published study
