@@ -68,9 +68,10 @@ def run(
     if train_tokenizer.FOLDER not in stages:
         train_prior.matching_tokenizer(data, out)
     else:
-        train_tokenizer.check_batch(config.tokenizer, config.tokenizer_training, config.trainer)
+        spec = train_tokenizer.describe(data)
+        train_tokenizer.check_batch(config.tokenizer, spec, config.tokenizer_training, config.trainer)
         check_processes(config.tokenizer_training, config.trainer)
-        config.tokenizer.resolve(train_tokenizer.describe(data))
+        config.tokenizer.resolve(spec)
     if train_prior.FOLDER in stages:
         check_processes(config.prior_training, config.trainer)
         if config.sampling.guidance_scale != "auto":

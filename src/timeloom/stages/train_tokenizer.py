@@ -188,7 +188,7 @@ def run(
     """
     start = time.perf_counter()
     spec = describe(data)
-    check_batch(config, training, trainer)
+    check_batch(config, spec, training, trainer)
     filled, observed = fill_missing(data.X_train, spec.mean)
     batch = {"scaled": torch.from_numpy(Scaler(np.array(spec.mean), np.array(spec.std)).transform(filled))}
     if not observed.all():
@@ -307,17 +307,22 @@ def _built(task: TokenizerTask, result: FitResult) -> Tokenizer:
     return tokenizer.eval()
 
 
-def check_batch(config: TokenizerConfig, training: TokenizerTraining, trainer: TrainerConfig) -> None:
-    """Check that a self-supervised loss gets series to compare.
+def check_batch(config: TokenizerConfig, spec: DataSpec, training: TokenizerTraining, trainer: TrainerConfig) -> None:
+    """Check that losses which compare the series of a batch have some to compare.
 
     Raises:
         InputError: fewer than 2 series a process.
     """
-    processes = trainer.devices * trainer.num_nodes
-    if config.ssl.n_views and training.batch_size < 2 * processes:
+    processes, losses = trainer.devices * trainer.num_nodes, []
+    if config.ssl.n_views:
+        losses.append((f"tokenizer.ssl.loss = {config.ssl.loss}", "loss none"))
+    if config.learns_classes(spec):
+        losses.append((f"tokenizer.weights.class_nll = {config.weights.class_nll}", "weight 0"))
+    if losses and training.batch_size < 2 * processes:
+        names, without = (" and ".join(of) for of in zip(*losses, strict=True))
         raise InputError(
-            f"tokenizer_training.batch_size = {training.batch_size}: tokenizer.ssl.loss = {config.ssl.loss} compares "
-            f"the series of a batch; allowed: at least 2 for each of the {processes} process(es), or loss none"
+            f"tokenizer_training.batch_size = {training.batch_size}: {names} need(s) series to compare; allowed: at "
+            f"least 2 for each of the {processes} process(es), or {without}"
         )
 
 

@@ -132,7 +132,8 @@ class Tokenizer(nn.Module):
             self.ssl_head = self.config.ssl.head(n_features)
         if self.config.learns_classes(self.spec):
             n_classes = len(self.spec.classes or ())
-            self.class_head = nn.Sequential(nn.LayerNorm(n_features), nn.Linear(n_features, n_classes))
+            # each feature in units of its own deviation: with layer norm instead, codes hardly learn by it
+            self.class_head = nn.Sequential(nn.BatchNorm1d(n_features), nn.Linear(n_features, n_classes))
 
     def drop_heads(self) -> None:
         """Leave out what was for training only."""
