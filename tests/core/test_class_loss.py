@@ -82,13 +82,13 @@ def test_a_tokenizer_learns_to_tell_the_classes_of_what_it_sees() -> None:
     model = built(of)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=5e-3)
     found = []
-    for step in range(60):
-        terms = of.loss(model, series, torch.Generator().manual_seed(step))
+    for _ in range(60):
+        terms = loss_terms(of, model, series)
         optimizer.zero_grad()
         combine(terms, of.weights).backward()
         optimizer.step()
         found.append(terms["class_nll"].item())
-    assert found[0] == pytest.approx(0.693, abs=0.3)
+    assert found[0] == pytest.approx(0.693, abs=0.5)
     assert found[-1] < 0.5 * found[0]
 
 

@@ -30,8 +30,9 @@ def test_processes_share_one_codebook_fed_by_the_whole_batch(tmp_path: Path, dev
     scaled = torch.from_numpy((data.X_train - data.X_train.mean()) / data.X_train.std())
     engine = TrainerConfig.parse({"accelerator": "cpu", "logger": "none", "devices": devices, "threads": 3})
     optim = OptimConfig(steps=STEPS, batch_size=16, lr=2e-3, average=0.5)
-    judging = Judging({"scaled": scaled[:8]}, every=3)
-    result = fit("ddp", task, {"scaled": scaled}, optim, engine, tmp_path, seed=0, judging=judging)
+    judging = Judging({"scaled": scaled[:8]}, every=3, terms=train_tokenizer.RECONSTRUCTION)
+    batch = {"scaled": scaled, "labels": train_tokenizer.class_indices(spec, data.y_train, len(scaled))}
+    result = fit("ddp", task, batch, optim, engine, tmp_path, seed=0, judging=judging)
     assert result.best_step in (3, 6)
     assert [(tmp_path / f"threads-{rank}").read_text() for rank in range(devices)] == ["3"] * devices
 

@@ -133,7 +133,8 @@ class Tokenizer(nn.Module):
         if self.config.learns_classes(self.spec):
             n_classes = len(self.spec.classes or ())
             # each feature in units of its own deviation: with layer norm instead, codes hardly learn by it
-            self.class_head = nn.Sequential(nn.BatchNorm1d(n_features), nn.Linear(n_features, n_classes))
+            norm = nn.BatchNorm1d(n_features, track_running_stats=False)
+            self.class_head = nn.Sequential(norm, nn.Linear(n_features, n_classes))
 
     def drop_heads(self) -> None:
         """Leave out what was for training only."""
