@@ -90,7 +90,6 @@ def choice(
 
 
 def heard_by(tries: list[tuple[int, int]]) -> Progress:
-    """Notes which of how many ways of decoding is done."""
     return lambda stage, done, total, note="": tries.append((done, total)) if stage == "decoding" else None
 
 
@@ -307,17 +306,21 @@ def test_what_the_user_wrote_is_tried_once_and_recorded() -> None:
     assert found.decoding.model_dump() == {**given, "corrections": 0, "texture": "auto"}
 
 
-@pytest.mark.parametrize(("in_data", "expected"), [(0, 0), (8, 2)])
-def test_corrections_are_chosen_where_the_data_look_like_them(in_data: int, expected: int) -> None:
-    """The data are a prior's own samples, corrected or not; more than two corrections copy too many."""
-    model, free = prior(0.3), SETTINGS.model_copy(update={"corrections": "auto", "temperature": 1.0})
-    settings = SETTINGS.model_copy(update={"temperature": 1.0, "choice_temperature": 16.0, "corrections": in_data})
-    wanted, generator = torch.zeros(200, dtype=torch.long), torch.Generator().manual_seed(5)
+@pytest.mark.parametrize(("n", "bias", "in_data", "expected"), [(200, 0.3, 0, 0), (200, 0.3, 8, 2), (20, 0.1, 8, 4)])
+def test_corrections_are_chosen_where_the_data_look_like_them(n: int, bias: float, in_data: int, expected: int) -> None:
+    """The data are a prior's own samples, corrected or not; more corrections than are expected copy too many."""
+    model, free = prior(bias), SamplingConfig(steps=4, temperature=1.0)
+    settings = SamplingConfig(steps=4, temperature=1.0, choice_temperature=16.0, corrections=in_data)
+    wanted, generator = torch.zeros(n, dtype=torch.long), torch.Generator().manual_seed(5)
     series = tokenizer().decode(model.sample(wanted, settings, generator)).numpy()
     heard: list[tuple[int, int]] = []
     found = choice([model], series, settings=free, progress=heard_by(heard))
     assert found.decoding.corrections == expected
     assert heard == [(n, 6) for n in range(1, 7)]  # three orders at one temperature, and three numbers of corrections
+    if n == 20:  # what without corrections would be allowed
+        trials = choose_decoding._Trials(tokenizer(), free, series, wanted, 0)
+        share = trials.copies(model, found.decoding.model_copy(update={"corrections": 8}))
+        assert choose_decoding.COPIES < share <= choose_decoding.most_copies(n)
 
 
 @pytest.mark.parametrize("marginals", [False, True])

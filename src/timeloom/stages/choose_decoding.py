@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
@@ -119,8 +120,9 @@ def choose(
     noisy series is no longer smooth, and a longer trained prior no longer near to the training series. For each of
     four amounts the longest trained prior is found that does not copy, and the nearest of these pairs decodes in all
     ways, and the nearest of these with corrections, too. Candidates with more near copies than `most_copies`, and than
-    1.5 times the fewest, are out. The nearest is then tried with the other amounts, and with less than was measured; of
-    those that are as good to a tenth, the amount nearest to the measured one is taken, for a classifier of classes
+    1.5 times the fewest, are out; with corrections, which bring samples nearer to what was learned, those with more
+    than `COPIES` and than without. The nearest is then tried with the other amounts, and with less than was measured;
+    of those that are as good to a tenth, the amount nearest to the measured one is taken, for a classifier of classes
     hardly hears noise.
 
     Args:
@@ -149,22 +151,26 @@ def choose(
     less: list[Texture] = [0.0, 0.5 * own] if _free(tokenizer, config) else []
     others = [amount for amount in less + amounts if amount != texture]
     tried: list[_Tried] = []
+    done = itertools.count(1)
 
     def off(of: _Tried) -> float:
         return 0.0 if of.decoding.texture == "auto" else abs(of.decoding.texture - own)
 
-    def try_all(candidates: Sequence[Decoding]) -> _Tried:
-        """The best of these and of those before."""
+    def try_all(candidates: Sequence[Decoding], limit: float = 1.0) -> _Tried:
+        """The best of these, but for those whose share of near copies is above the limit, and of those before."""
         for candidate in candidates:
-            tried.append(_Tried(candidate, distance(prior, candidate), trials.copies(prior, candidate)))
-            progress("decoding", len(tried), n_tries, f"distance {tried[-1].distance:.3g}")
+            found = _Tried(candidate, distance(prior, candidate), trials.copies(prior, candidate))
+            progress("decoding", next(done), n_tries, f"distance {found.distance:.3g}")
+            if found.share <= limit:
+                tried.append(found)
         allowed = max(most, 1.5 * min(of.share for of in tried))
         return min((of for of in tried if of.share <= allowed), key=lambda of: of.distance)
 
     corrections = CORRECTIONS if config.corrections == "auto" else ()
     n_tries = len(candidates) + len(corrections) + len(others)
     best = try_all(candidates)
-    best = try_all([best.decoding.model_copy(update={"corrections": n}) for n in corrections])
+    corrected = [best.decoding.model_copy(update={"corrections": n}) for n in corrections]
+    best = try_all(corrected, max(COPIES, best.share))
     best = try_all([best.decoding.model_copy(update={"texture": amount}) for amount in others])
     alike = [best.decoding.model_copy(update={"texture": amount}) for amount in amounts + less]
     fit = [of for of in tried if of.decoding in alike and of.share <= max(most, best.share)]
