@@ -84,7 +84,7 @@ def test_the_facts_name_data_classes_and_fingerprints(finished: Path) -> None:
     assert tokenizer.fingerprint in told["tokenizer"]
     assert "1 level(s), 16 codes" in told["grids"]
     assert told["samples"] == "within the range of the training values"
-    assert told["decoding"] == "temperature 0.9, choice temperature 4, guidance scale 1"
+    assert told["decoding"] == "temperature 0.9, choice temperature 4, guidance scale 1, corrections 0"
     amount = f"{record['stages']['tokenizer']['texture']:.0%}"
     assert told["texture"] == f"{amount} of what reconstruction smooths away, as Gaussian noise"
 
