@@ -297,8 +297,7 @@ def test_amounts_of_texture_are_tried_on_the_same_tokens() -> None:
 
 
 def test_what_the_user_wrote_is_tried_once_and_recorded() -> None:
-    series = around_the_liked_one()
-    tried: list[tuple[int, int]] = []
+    series, tried = around_the_liked_one(), list[tuple[int, int]]()
     given = {"temperature": 1.3, "choice_temperature": 2.0, "guidance_scale": 1.0}
     settings = SETTINGS.model_copy(update=given)
     found = choice([prior(50.0)], series, settings=settings, progress=heard_by(tried))
@@ -307,13 +306,15 @@ def test_what_the_user_wrote_is_tried_once_and_recorded() -> None:
 
 
 @pytest.mark.parametrize(("n", "bias", "in_data", "expected"), [(200, 0.3, 0, 0), (200, 0.3, 8, 2), (20, 0.1, 8, 4)])
-def test_corrections_are_chosen_where_the_data_look_like_them(n: int, bias: float, in_data: int, expected: int) -> None:
-    """The data are a prior's own samples, corrected or not; more corrections than are expected copy too many."""
+def test_corrections_are_chosen_where_the_data_look_like_them(
+    monkeypatch: pytest.MonkeyPatch, n: int, bias: float, in_data: int, expected: int
+) -> None:
     model, free = prior(bias), SamplingConfig(steps=4, temperature=1.0)
     settings = SamplingConfig(steps=4, temperature=1.0, choice_temperature=16.0, corrections=in_data)
-    wanted, generator = torch.zeros(n, dtype=torch.long), torch.Generator().manual_seed(5)
-    series = tokenizer().decode(model.sample(wanted, settings, generator)).numpy()
-    heard: list[tuple[int, int]] = []
+    wanted, heard = torch.zeros(n, dtype=torch.long), list[tuple[int, int]]()
+    series = tokenizer().decode(model.sample(wanted, settings, torch.Generator().manual_seed(5))).numpy()
+    assert choice([model], series, settings=free).decoding.corrections == 0  # so few are not corrected
+    monkeypatch.setattr(choose_decoding, "FEWEST_CORRECTED", n)
     found = choice([model], series, settings=free, progress=heard_by(heard))
     assert found.decoding.corrections == expected
     assert heard == [(n, 6) for n in range(1, 7)]  # three orders at one temperature, and three numbers of corrections
@@ -368,8 +369,7 @@ def test_of_amounts_that_are_as_good_the_measured_one_is_taken(
 
 
 def test_the_largest_seed_is_allowed() -> None:
-    series = around_the_liked_one(8)
-    found = choice([prior(1.0)], series, seed=2**32 - 1)
+    found = choice([prior(1.0)], around_the_liked_one(8), seed=2**32 - 1)
     assert found.decoding in choose_decoding.CANDIDATES
 
 
@@ -395,6 +395,6 @@ def test_the_stage_keeps_the_choice_in_its_card_and_its_record(tmp_path: Path) -
     assert Prior.from_pretrained(tmp_path / "prior").decoding == Decoding()
     record = run(training=config.prior_training.model_copy(update={"choose_decoding": True}))
     kept = Prior.from_pretrained(tmp_path / "prior").decoding
-    assert kept.model_copy(update={"texture": "auto", "corrections": 0}) in choose_decoding.CANDIDATES[:5]
+    assert kept.model_copy(update={"texture": "auto"}) in choose_decoding.CANDIDATES[:5]
     assert kept.model_dump().items() <= record.items()
     assert record["decoding_distance"] > 0

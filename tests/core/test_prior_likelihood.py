@@ -154,7 +154,7 @@ def test_known_tokens_take_no_part_in_the_trace() -> None:
     start = torch.full((2, 6, 1), 4)
     start[:, :3] = 0
     trace: list[Round] = []
-    config = SamplingConfig(steps=8, temperature=1.0, choice_temperature=4.0)
+    config = SamplingConfig(steps=8, temperature=1.0, choice_temperature=4.0, corrections=0)
     decode(lambda t, i: table.expand(len(t), -1, -1), start, passes(FLAT), 4, config, generator(), trace)
     assert len(trace) == 3  # no more rounds than unknown tokens
     assert [r.entropy for r in trace] == pytest.approx([math.log(4)] * 3)

@@ -38,8 +38,10 @@ CANDIDATES = (
     Decoding(temperature=1.0, choice_temperature=16.0, guidance_scale=2.0),
     Decoding(temperature=1.0, choice_temperature=4.0, guidance_scale=3.0),
 )
-# with which the nearest candidate is tried, too
+# with which the nearest candidate is tried, too, if there are so many series: fewer are known by heart to the judge,
+# which takes samples that are too typical for good ones
 CORRECTIONS = (2, 4, 8)
+FEWEST_CORRECTED = 1000
 N_SAMPLES = 400
 # training series that samples are compared with: as a set, and each with the nearest
 MOST_REAL, MOST_NEAR = 1000, 10_000
@@ -119,11 +121,11 @@ def choose(
     The amount of texture that stage 1 measured, on a few series, is only where the search begins: with more of it a
     noisy series is no longer smooth, and a longer trained prior no longer near to the training series. For each of
     four amounts the longest trained prior is found that does not copy, and the nearest of these pairs decodes in all
-    ways, and the nearest of these with corrections, too. Candidates with more near copies than `most_copies`, and than
-    1.5 times the fewest, are out; with corrections, which bring samples nearer to what was learned, those with more
-    than `COPIES` and than without. The nearest is then tried with the other amounts, and with less than was measured;
-    of those that are as good to a tenth, the amount nearest to the measured one is taken, for a classifier of classes
-    hardly hears noise.
+    ways, and the nearest of these, where there are enough series, with corrections, too. Candidates with more near
+    copies than `most_copies`, and than 1.5 times the fewest, are out; with corrections, which bring samples nearer to
+    what was learned, those with more than `COPIES` and than without. The nearest is then tried with the other amounts,
+    and with less than was measured; of those that are as good to a tenth, the amount nearest to the measured one is
+    taken, for a classifier of classes hardly hears noise.
 
     Args:
         tokenizer: makes series of tokens.
@@ -166,7 +168,7 @@ def choose(
         allowed = max(most, 1.5 * min(of.share for of in tried))
         return min((of for of in tried if of.share <= allowed), key=lambda of: of.distance)
 
-    corrections = CORRECTIONS if config.corrections == "auto" else ()
+    corrections = CORRECTIONS if config.corrections == "auto" and len(series) >= FEWEST_CORRECTED else ()
     n_tries = len(candidates) + len(corrections) + len(others)
     best = try_all(candidates)
     corrected = [best.decoding.model_copy(update={"corrections": n}) for n in corrections]
