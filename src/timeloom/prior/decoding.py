@@ -96,9 +96,9 @@ def decode(
     In round t of a pass tokens are drawn for all masked positions, and those with the least confidence are masked
     again; confidence = log p(drawn) + choice_temperature (1 - (t + 1) / steps) Gumbel. The number that stays masked is
     min(unknown - 1, floor(schedule((t + 1) / steps) * unknown at the start)), so each round commits at least one token
-    and none is masked at the end. Then, as often as `corrections` says, the least likely
-    of the drawn tokens are masked again and drawn once more, all at once, beside the others
-    (remasking, Wang et al. 2025; their ReMDM-conf goes by the likelihood at which tokens were drawn).
+    and none is masked at the end. Then, as often as `corrections` says, the least likely of the drawn tokens are masked
+    again and drawn once more, all at once, beside the others (remasking, Wang et al. 2025; their ReMDM-conf goes by the
+    likelihood at which tokens were drawn).
 
     Args:
         logits_fn: the model, see `LogitsFn`.
