@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from timeloom.generator import TimeSeriesGenerator
     from timeloom.stages.evaluate import evaluate
 
-__version__ = "0.21.0"
+__version__ = "0.22.0"
 __all__ = ["InputError", "TimeSeriesGenerator", "__version__", "evaluate"]
 
 

@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from timeloom.data import proportional_labels
-from timeloom.encoders import FCN, Rocket
 from timeloom.encoders.inputs import SeriesScaler
 from timeloom.evaluation.measures.copying import nearest_distances, too_near
-from timeloom.evaluation.measures.frechet import frechet_distance
 from timeloom.evaluation.workers import Workers
 from timeloom.prior.decoding import Decoding, SamplingConfig
 from timeloom.prior.prior import Prior
 from timeloom.progress import Progress
+from timeloom.stages import judge_samples
 from timeloom.tokenizer.tokenizer import Tokenizer
 
 # From nearly greedy to nearly random order; guidance makes classes clearer. Noisy series want the random end, smooth
@@ -38,17 +37,14 @@ CANDIDATES = (
     Decoding(temperature=1.0, choice_temperature=16.0, guidance_scale=2.0),
     Decoding(temperature=1.0, choice_temperature=4.0, guidance_scale=3.0),
 )
-# with which the nearest candidate is tried, too, if there are so many series: fewer are known by heart to the judge,
-# which takes samples that are too typical for good ones
+# with which the nearest candidate is tried, too, if there are so many series: fewer lose variety that judges do not see
 CORRECTIONS = (2, 4, 8)
 FEWEST_CORRECTED = 1000
 N_SAMPLES = 400
 # training series that samples are compared with: as a set, and each with the nearest
 MOST_REAL, MOST_NEAR = 1000, 10_000
-# a judge of its own, not the network that an evaluation with seed 0 trains, and samples that `sample` will not draw
-JUDGE_SEED = 1000
-JUDGE_STEPS = 250
-JUDGE = "judge"
+# samples that `sample` will not draw
+SAMPLE_SEED = 1000
 Texture = float | Literal["auto"]
 # the level of the noise was measured on a few series, and may be too low
 MOST_TEXTURE = 1.25
@@ -72,19 +68,6 @@ class Choice(NamedTuple):
     place: int
     decoding: Decoding
     distance: float
-
-
-def start_judge(workers: Workers, series: np.ndarray, labels: Tensor, *, seed: int) -> None:
-    """Train the classifier that `choose` judges by, in a process of its own: it knows nothing of tokens.
-
-    Args:
-        workers: at most one training is started; `choose` gets the same workers.
-        series: training series (N, C, T), without NaN.
-        labels: class indices (N,).
-        seed: that of `choose`.
-    """
-    if len(labels.unique()) > 1:
-        workers.start(JUDGE, _classifier(seed), series, labels.numpy())
 
 
 def copies(
@@ -114,9 +97,7 @@ def choose(
 ) -> Choice:
     """The prior, texture and candidate whose samples are nearest to the training series (N, C, T) without copying them.
 
-    Frechet distance of the features of a classifier (FCN) trained on the training series, with the wanted class beside
-    them, so that a series of another class than it was asked for counts as far (Frechet joint distance, DeVries et al.
-    2019, eq. 3); of ROCKET's features where there are no two classes.
+    The distance is that of `judge_samples`.
 
     The amount of texture that stage 1 measured, on a few series, is only where the search begins: with more of it a
     noisy series is no longer smooth, and a longer trained prior no longer near to the training series. For each of
@@ -133,12 +114,14 @@ def choose(
         series: training series, without NaN.
         labels: class indices (N,).
         config: the other settings of decoding.
-        seed: of the drawn training series, the samples and the judge.
-        workers: where `start_judge` may have begun; else the judge is trained here.
+        seed: of the drawn training series, the samples and the judges.
+        workers: where `judge_samples.start` may have begun; else the judges are trained here.
         progress: told about each candidate.
     """
     trials = _Trials(tokenizer, config, series, labels, seed)
-    distance_of = _judge(trials, series, labels, workers, progress)
+    distance_of = judge_samples.distance(
+        series, labels.numpy(), trials.rows, trials.wanted, seed=seed, workers=workers, progress=progress
+    )
     own, amounts, most = float(tokenizer.texture_amount), _amounts(tokenizer, config), most_copies(len(trials.near))
 
     def distance(prior: Prior, candidate: Decoding) -> float:
@@ -230,7 +213,7 @@ class _Trials:
 
     def _drawn(self, prior: Prior, candidate: Decoding) -> tuple[list[Tensor], Tensor]:
         """Tokens of the wanted classes, and the state of the generator after them."""
-        generator = torch.Generator().manual_seed(JUDGE_SEED + self.seed)
+        generator = torch.Generator().manual_seed(SAMPLE_SEED + self.seed)
         settings = self.config.resolve(candidate)  # what the user wrote stays
         parts = torch.from_numpy(self.wanted).split(self.config.batch_size)
         return [prior.sample(part, settings, generator) for part in parts], generator.get_state()
@@ -299,29 +282,3 @@ def _longest(priors: Sequence[Prior], passes: Callable[[Prior], bool]) -> int | 
         middle = (copies + good) // 2
         copies, good = (copies, middle) if passes(priors[middle]) else (middle, good)
     return good
-
-
-def _classifier(seed: int) -> FCN:
-    return FCN(steps=JUDGE_STEPS, seed=JUDGE_SEED + seed)
-
-
-def _judge(
-    trials: _Trials, series: np.ndarray, labels: Tensor, workers: Workers, progress: Progress
-) -> Callable[[np.ndarray], float]:
-    """Frechet joint distance of made series, of the wanted classes, to the drawn training series."""
-    classes = labels.numpy()
-    n_classes = int(classes.max()) + 1
-    if len(np.unique(classes)) > 1:
-        judge = workers.train(JUDGE, _classifier(trials.seed), series, classes, progress)
-    else:
-        judge = Rocket(seed=JUDGE_SEED + trials.seed).fit(trials.real)
-    features = judge.encode(trials.real)
-    # a class weighs as much as the features do
-    weight = np.linalg.norm(features, axis=1).mean()
-    goal = _joint(features, classes[trials.rows], n_classes, weight)
-    return lambda made: frechet_distance(goal, _joint(judge.encode(made), trials.wanted, n_classes, weight))
-
-
-def _joint(features: NDArray[np.float32], labels: NDArray[np.int64], n: int, weight: float) -> NDArray[np.float64]:
-    """Features (N, D) with the class beside them, (N, D + n): `weight` in its column, 0 in the others."""
-    return np.hstack([features, weight * np.eye(n)[labels]])

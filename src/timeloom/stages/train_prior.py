@@ -20,7 +20,7 @@ from timeloom.evaluation.workers import Workers, paying_workers
 from timeloom.prior.decoding import SamplingConfig
 from timeloom.prior.prior import Prior, PriorConfig
 from timeloom.progress import Progress, silent
-from timeloom.stages import choose_decoding, train_tokenizer
+from timeloom.stages import choose_decoding, judge_samples, train_tokenizer
 from timeloom.threads import cpu_threads
 from timeloom.tokenizer.tokenizer import Tokenizer, TokenLayout
 from timeloom.training import Batch, FitResult, Judging, OptimConfig, Stopping, TrainerConfig, fit
@@ -183,7 +183,7 @@ def run(
     everything, filled = {"tokens": tokens, "labels": labels}, fill_missing(data.X_train, tokenizer.spec.mean)[0]
     with Workers(paying_workers() if training.steps >= LONG else 0) as workers:
         if training.choose_decoding:
-            choose_decoding.start_judge(workers, filled, labels, seed=seed)
+            judge_samples.start(workers, filled, labels, seed=seed)
         copying = _Copying(task, tokenizer, filled, labels, sampling, seed) if training.choose_decoding else None
         trained = _train(
             task, everything, data, training, trainer, out, copying, seed=seed, resume=resume, progress=progress
