@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from core_helpers import QUIET, sines
+from core_helpers import QUIET, sines, spec
 
 from timeloom.ssl.head import LOSSES
 from timeloom.stages import run_config, sample, train, train_tokenizer
@@ -34,6 +34,12 @@ def test_an_example_trains_and_samples(name: str, tmp_path: Path) -> None:
     made = sample.run(tokenizer, prior, 4, config.sampling)
     assert made.X.shape == (4, 2, 32)
     assert np.isfinite(made.X).all()
+
+
+@pytest.mark.parametrize(("length", "cells"), [(24, 2), (64, 6), (128, 11)])
+def test_longer_windows_have_more_cells_each_of_twelve_time_points(length: int, cells: int) -> None:
+    config = run_config.build("small", [FOLDER / "windows.yaml"], QUIET)
+    assert Tokenizer(config.tokenizer, spec(channels=2, length=length)).layout.grids == (cells,)
 
 
 def test_the_variants_of_ncvqvae_are_there() -> None:

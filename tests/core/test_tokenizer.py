@@ -203,6 +203,12 @@ def test_auto_width_is_a_cell_for_eight_points_and_for_sixteen_where_series_are_
     assert TokenizerConfig().resolve(spec(length=length)).width == expected
 
 
+@pytest.mark.parametrize(("length", "expected"), [(8, 1), (24, 2), (64, 5), (256, 21)])
+def test_a_cell_length_that_was_given_decides_how_many_cells_there_are(length: int, expected: int) -> None:
+    assert TokenizerConfig(cell_length=12).resolve(spec(length=length)).width == expected
+    assert TokenizerConfig(cell_length=12, width=3).resolve(spec(length=length)).width == 3
+
+
 @pytest.mark.parametrize(
     ("n_train", "length", "given", "expected"),
     [(100, 159, "auto", 128), (106, 159, "auto", 512), (500, 32, "auto", 512), (1, 8, "auto", 128), (9000, 80, 64, 64)],

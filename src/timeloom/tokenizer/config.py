@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -45,8 +45,9 @@ class TokenizerConfig(Frozen):
 
     Attributes:
         front: how series become frames.
-        width: wanted number of cells along time in each grid; `auto` is one for each 8 time points, but at least 4 and
-            at most 32, or one for each 16 if that is more, up to 64.
+        width: wanted number of cells along time in each grid; `auto` is one for each `cell_length` time points.
+        cell_length: time points of a cell; `auto` is 8, so that there are at least 4 and at most 32 cells, or 16 if
+            that makes more of them, up to 64.
         hidden: channels of the convolutions.
         blocks: residual blocks at each width.
         dropout: share of activations dropped in training.
@@ -60,6 +61,7 @@ class TokenizerConfig(Frozen):
 
     front: FrontConfig = FrontConfig()
     width: Literal["auto"] | int = "auto"
+    cell_length: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     hidden: int = Field(default=64, ge=1)
     blocks: int = Field(default=2, ge=0)
     dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -82,11 +84,17 @@ class TokenizerConfig(Frozen):
                         "this gradient; set tokenizer.quantizer.codebook=gradient to use it"
                     )
         front = self.front.resolve(spec.length)
-        width = self.width if self.width != "auto" else min(max(spec.length // 8, 4), max(32, spec.length // 16), 64)
+        width = self._wanted_cells(spec.length) if self.width == "auto" else self.width
         if width < 1:
             raise InputError(f"tokenizer.width = {width}: at least 1 cell")
         quantizer = self.quantizer.resolve(spec.n_train * width)
         return self.model_copy(update={"front": front, "width": width, "quantizer": quantizer})
+
+    def _wanted_cells(self, length: int) -> int:
+        """The number of cells that `cell_length` asks for, of series of that length."""
+        if self.cell_length == "auto":
+            return min(max(length // 8, 4), max(32, length // 16), 64)
+        return max(length // self.cell_length, 1)
 
     def learns_classes(self, spec: DataSpec) -> bool:
         """Whether codes learn to tell the data's classes apart."""
