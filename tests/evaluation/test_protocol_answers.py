@@ -14,7 +14,7 @@ from timeloom.errors import InputError
 from timeloom.evaluation import EncoderCache, RealData, Report, Settings, TokenViews, evaluate_arrays
 from timeloom.evaluation.evidence import Views
 from timeloom.evaluation.metrics.metric import matched
-from timeloom.evaluation.protocol import missing_classes
+from timeloom.evaluation.protocol import _spread, missing_classes
 
 QUICK = Settings(n_seeds=1, fcn_steps=120, ts2vec_steps=5)
 CLASSES = ("fast", "lifted", "slow")
@@ -122,15 +122,37 @@ def test_a_class_counts_as_missing_where_chance_would_hardly_miss_it() -> None:
 
 def test_ucr_looks_for_classes_among_all_series_that_were_given(sines: Callable) -> None:
     X, y = sines(1200, seed=2)
-    # the three slow ones stand where the 256 for distances are not drawn
-    places = np.random.default_rng(0).permutation(600)[-3:]
+    # of 600 series one is slow, which 256 by class do without
     rows = np.flatnonzero(y == "fast")
-    rows[places] = np.flatnonzero(y == "slow")[:3]
+    rows[300] = np.flatnonzero(y == "slow")[0]
     settings = Settings(protocol="ucr", n_seeds=1, fcn_steps=2, metrics=("fid_fcn", "cas"))
     found = evaluate_arrays(RealData(*sines(80, seed=0), *sines(80, seed=1)), X[rows], y[rows], settings=settings)
     assert found.exhibits is not None
     assert "slow" not in found.exhibits.y_synthetic
     assert not [warning for warning in found.warnings if "no synthetic series of class" in warning]
+
+
+def test_ucr_draws_series_for_distances_by_class(sines: Callable) -> None:
+    X, y = sines(1000, seed=2)
+    order = np.argsort(y, kind="stable")[200:]  # 300 fast ones before 500 slow ones
+    real = RealData(*sines(80, seed=0), *sines(80, seed=1))
+    settings = Settings(protocol="ucr", n_seeds=1, fcn_steps=2, metrics=("fid_fcn",))
+    by_class, plain = (evaluate_arrays(real, X[order], of, settings=settings) for of in (y[order], None))
+    assert by_class.exhibits is not None
+    drawn = by_class.exhibits.y_synthetic
+    assert np.array_equal(np.unique(drawn, return_counts=True)[1], [96, 160])
+    assert any("256 of the 800 synthetic series, drawn by class by the seed" in of for of in by_class.warnings)
+    assert any("256 of the 800 synthetic series, drawn by the seed" in of for of in plain.warnings)
+
+
+@pytest.mark.parametrize("counts", [(500, 300, 7, 1), (16,) * 60, (400, 2)])
+def test_every_beginning_of_the_order_by_class_has_the_proportions_of_the_whole(counts: tuple[int, ...]) -> None:
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
+    order = _spread(labels)
+    assert sorted(order) == list(range(len(labels)))
+    for n in (10, 100, 256, len(labels)):
+        found = np.bincount(labels[order[:n]], minlength=len(counts))
+        assert np.abs(found - n * np.array(counts) / len(labels)).max() <= 1
 
 
 def test_sets_are_compared_with_as_many_series_as_the_floor_has() -> None:

@@ -113,7 +113,7 @@ def evaluate_arrays(
     warnings: list[str] = []
     near, far = np.arange(len(synthetic)), np.arange(len(synthetic))
     if settings.protocol == "ucr":
-        near, far, warnings = _ucr_rows(real, len(synthetic), settings.seed)
+        near, far, warnings = _ucr_rows(real, labels, len(synthetic), settings.seed)
 
     def evidence_of(rows: NDArray) -> Evidence:
         return Evidence(
@@ -195,8 +195,14 @@ def chosen_metrics(metrics: Sequence[str] | None, known: Sequence[str], protocol
     return [name for name in known if name in metrics]
 
 
-def _ucr_rows(real: RealData, n_synthetic: int, seed: int) -> tuple[NDArray, NDArray, list[str]]:
-    """Rows of the synthetic series for distances, max(|test|, 256), and for CAS, at least 1000; and what is short."""
+def _ucr_rows(
+    real: RealData, labels: NDArray | None, n_synthetic: int, seed: int
+) -> tuple[NDArray, NDArray, list[str]]:
+    """Rows of the synthetic series for distances, max(|test|, 256), and for CAS, at least 1000; and what is short.
+
+    Those for distances have the classes in the proportions of all synthetic series: drawn without a look at classes
+    some would come too often, others too rarely, which adds to a distance of few series.
+    """
     order = np.random.default_rng(seed).permutation(n_synthetic)
     wanted = max(len(real.X_test), UCR_LEAST)
     notes = []
@@ -205,10 +211,25 @@ def _ucr_rows(real: RealData, n_synthetic: int, seed: int) -> tuple[NDArray, NDA
             f"protocol ucr wants max(|test|, {UCR_LEAST}) = {wanted} synthetic series; {n_synthetic} were given"
         )
     elif n_synthetic > wanted:
+        by_class = "" if labels is None else " by class"
         notes.append(
-            f"protocol ucr: distances rest on {wanted} of the {n_synthetic} synthetic series, drawn by the seed"
+            f"protocol ucr: distances rest on {wanted} of the {n_synthetic} synthetic series, drawn{by_class} by the "
+            "seed"
         )
-    return np.sort(order[:wanted]), np.sort(order[: max(wanted, CAS_LEAST)]), notes
+    near = order if labels is None else order[_spread(labels[order])]
+    return np.sort(near[:wanted]), np.sort(order[: max(wanted, CAS_LEAST)]), notes
+
+
+def _spread(labels: NDArray) -> NDArray[np.int64]:
+    """Places of labels (N,) in an order whose every beginning has the classes in the proportions of the whole.
+
+    The i-th of n of a class stands at (i + 1/2) / n of the way.
+    """
+    _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    by_class = np.argsort(codes, kind="stable")
+    way = np.empty(len(codes))
+    way[by_class] = np.concatenate([(np.arange(n) + 0.5) / n for n in counts])
+    return np.argsort(way, kind="stable")
 
 
 def _check_split(name: str, X: ArrayLike, expected: tuple[int, ...]) -> NDArray[np.float32]:
