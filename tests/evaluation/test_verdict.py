@@ -44,19 +44,23 @@ def verdict(aspect: str, **metrics: Measure) -> Verdict:
 @pytest.mark.parametrize(("aspect", "name"), [(a, n) for a, names in ASPECTS.items() for n in names])
 def test_each_measure_is_graded_against_its_floor(aspect: str, name: str, grade: str) -> None:
     found = verdict(aspect, **{name: at(name, grade)})
+    assert [(metric, of) for metric, of, _ in found.evidence] == [(name, grade)]
+    (other,) = set(ASPECTS[aspect]) - {name}
+    if (aspect, grade) == ("privacy", "good"):  # the other attack may succeed
+        assert found.grade == "unknown"
+        assert found.sentence == f"Not judged: {name} finds nothing, but {other} was not asked for."
+        return
     assert found.grade == grade
     alone = name in FAULTS and grade != "good"
     assert found.sentence.startswith(FAULTS[name][found.grade] if alone else SENTENCES[found.aspect][found.grade])
-    (other,) = set(ASPECTS[aspect]) - {name}
     assert found.sentence.endswith(f" By {name} alone: {other} was not asked for.")
-    assert [(metric, of) for metric, of, _ in found.evidence] == [(name, grade)]
 
 
 @pytest.mark.parametrize("name", [name for names in ASPECTS.values() for name in names])
 def test_what_scores_as_real_series_do_is_good(name: str) -> None:
     floor = LADDERS[name][0]
-    grades = {v.grade for v in judge({name: measure(floor, floor)})}
-    assert grades == {"good", "unknown"}
+    (found,) = [v for v in judge({name: measure(floor, floor)}) if v.evidence]
+    assert found.evidence[0][:2] == (name, "good")
 
 
 @pytest.mark.parametrize(
@@ -100,8 +104,8 @@ def test_undefined_and_foreign_measures_are_left_out() -> None:
     found = verdict(
         "privacy", copy_share=measure(0.9, None), membership_by_distance=at("membership_by_distance", "good")
     )
-    assert (found.grade, len(found.evidence)) == ("good", 1)
-    assert found.sentence.endswith(" By membership_by_distance alone: copy_share is not defined here.")
+    assert (found.grade, len(found.evidence)) == ("unknown", 1)
+    assert found.sentence == "Not judged: membership_by_distance finds nothing, but copy_share is not defined here."
 
 
 def test_nothing_to_go_by_is_unknown_and_says_why() -> None:
@@ -155,23 +159,24 @@ def test_a_classifier_that_stays_within_the_floors_interval_is_no_fault() -> Non
 
 def test_copies_are_held_against_the_upper_end_of_their_floor() -> None:
     assert verdict("privacy", copy_share=measure(0.15, 0.05)).grade == "borderline"
-    assert verdict("privacy", copy_share=measure(0.15, 0.05, (0.01, 0.16))).grade == "good"
+    assert verdict("privacy", copy_share=measure(0.15, 0.05, (0.01, 0.16))).evidence[0][1] == "good"
     assert verdict("privacy", copy_share=measure(0.31, 0.05, (0.01, 0.16))).grade == "borderline"
     assert verdict("privacy", copy_share=measure(0.33, 0.05, (0.01, 0.16))).grade == "bad"
 
 
 def test_few_copies_are_good_whatever_the_floor() -> None:
-    assert verdict("privacy", copy_share=measure(0.1, 0.0)).grade == "good"
+    assert verdict("privacy", copy_share=measure(0.1, 0.0)).evidence[0][1] == "good"
     assert verdict("privacy", copy_share=measure(0.11, 0.0)).grade == "borderline"
 
 
 def test_copies_are_judged_by_the_lower_end_of_their_interval() -> None:
     for low, grade in ((0.09, "good"), (0.2, "borderline"), (0.26, "bad")):
-        assert verdict("privacy", copy_share=Measure(0.3, 0.05, None, (low, 0.5), "lower")).grade == grade
+        found = verdict("privacy", copy_share=Measure(0.3, 0.05, None, (low, 0.5), "lower"))
+        assert found.evidence[0][1] == grade
 
 
 def test_an_attack_floor_below_chance_asks_for_no_more_than_chance() -> None:
-    assert verdict("privacy", membership_by_distance=measure(0.54, 0.42)).grade == "good"
+    assert verdict("privacy", membership_by_distance=measure(0.54, 0.42)).evidence[0][1] == "good"
 
 
 @pytest.mark.parametrize(

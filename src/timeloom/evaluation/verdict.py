@@ -61,6 +61,7 @@ TOO_FEW = "Too few series to tell: {n} in the smallest set, at least {fewest} ar
 ALIKE = "Not judged: {share} of the real test series are near copies of training series, too."
 MOST_ALIKE = 0.5
 ALONE = " By {name} alone: {rest}."
+HALF = "Not judged: {name} finds nothing, but {rest}."
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,8 @@ def judge(metrics: Mapping[str, Measure], fewest: int = FEWEST, missing_classes:
     Of fidelity and diversity the grades of the measures are averaged and rounded down, so that one bad measure cannot
     be hidden by a good one; of usefulness and privacy the worst one counts, for each of them is a use or an attack.
 
-    The sentence says which of these it was, and whether some of the measures are missing.
+    The sentence says which of these it was, and whether some of the measures are missing. That nothing is given away is
+    not said without all of them: an attack that was not tried may be the one that succeeds.
 
     Args:
         metrics: measures by name; one that real series fail, too, has no say.
@@ -216,8 +218,11 @@ def _verdict(aspect: Aspect, metrics: Mapping[str, Measure], fewest: int, missin
     if aspect in WORST_COUNTS and grade != "good" and len(at_fault) == 1:
         sentence = FAULTS[at_fault[0]][grade]
     if len(scores) < len(RULES[aspect]):
-        rest = [rule.metric for rule in RULES[aspect] if rule.metric != evidence[0][0]]
-        sentence += ALONE.format(name=evidence[0][0], rest=_missing(rest, metrics))
+        name = evidence[0][0]
+        rest = _missing([rule.metric for rule in RULES[aspect] if rule.metric != name], metrics)
+        if aspect == "privacy" and grade == "good":
+            return Verdict(aspect, "unknown", HALF.format(name=name, rest=rest), evidence)
+        sentence += ALONE.format(name=name, rest=rest)
     return Verdict(aspect, grade, sentence, evidence)
 
 
