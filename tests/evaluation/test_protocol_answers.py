@@ -14,7 +14,7 @@ from timeloom.errors import InputError
 from timeloom.evaluation import EncoderCache, RealData, Report, Settings, TokenViews, evaluate_arrays
 from timeloom.evaluation.evidence import Views
 from timeloom.evaluation.metrics.metric import matched
-from timeloom.evaluation.protocol import _spread, missing_classes
+from timeloom.evaluation.protocol import _by_class, missing_classes
 
 QUICK = Settings(n_seeds=1, fcn_steps=120, ts2vec_steps=5)
 CLASSES = ("fast", "lifted", "slow")
@@ -146,13 +146,16 @@ def test_ucr_draws_series_for_distances_by_class(sines: Callable) -> None:
 
 
 @pytest.mark.parametrize("counts", [(500, 300, 7, 1), (16,) * 60, (400, 2)])
-def test_every_beginning_of_the_order_by_class_has_the_proportions_of_the_whole(counts: tuple[int, ...]) -> None:
+def test_rows_by_class_are_drawn_in_the_proportions_of_the_whole(counts: tuple[int, ...]) -> None:
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
-    order = _spread(labels)
-    assert sorted(order) == list(range(len(labels)))
+    order = np.random.default_rng(1).permutation(len(labels))
     for n in (10, 100, 256, len(labels)):
-        found = np.bincount(labels[order[:n]], minlength=len(counts))
+        rows = _by_class(order, labels, n)
+        assert len(set(rows)) == n
+        found = np.bincount(labels[rows], minlength=len(counts))
         assert np.abs(found - n * np.array(counts) / len(labels)).max() <= 1
+    assert sorted(_by_class(order, labels, 10 * len(labels))) == list(range(len(labels)))
+    assert set(_by_class(order[::-1], labels, 100)) != set(_by_class(order, labels, 100))  # drawn by the order
 
 
 def test_sets_are_compared_with_as_many_series_as_the_floor_has() -> None:

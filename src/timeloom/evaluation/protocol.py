@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from timeloom.data.channels import channel_names
+from timeloom.data.splits import proportional_labels
 from timeloom.encoders.inputs import check_series
 from timeloom.errors import InputError
 from timeloom.evaluation.cache import EncoderCache
@@ -216,20 +217,14 @@ def _ucr_rows(
             f"protocol ucr: distances rest on {wanted} of the {n_synthetic} synthetic series, drawn{by_class} by the "
             "seed"
         )
-    near = order if labels is None else order[_spread(labels[order])]
-    return np.sort(near[:wanted]), np.sort(order[: max(wanted, CAS_LEAST)]), notes
+    near = order[:wanted] if labels is None else _by_class(order, labels, wanted)
+    return np.sort(near), np.sort(order[: max(wanted, CAS_LEAST)]), notes
 
 
-def _spread(labels: NDArray) -> NDArray[np.int64]:
-    """Places of labels (N,) in an order whose every beginning has the classes in the proportions of the whole.
-
-    The i-th of n of a class stands at (i + 1/2) / n of the way.
-    """
-    _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    by_class = np.argsort(codes, kind="stable")
-    way = np.empty(len(codes))
-    way[by_class] = np.concatenate([(np.arange(n) + 0.5) / n for n in counts])
-    return np.argsort(way, kind="stable")
+def _by_class(order: NDArray, labels: NDArray, n: int) -> NDArray:
+    """The first rows of each class in an order of all labels (N,), n in all, or N, in the proportions of the whole."""
+    classes, counts = np.unique(proportional_labels(labels, n), return_counts=True)
+    return np.concatenate([order[labels[order] == of][:most] for of, most in zip(classes, counts, strict=True)])
 
 
 def _check_split(name: str, X: ArrayLike, expected: tuple[int, ...]) -> NDArray[np.float32]:

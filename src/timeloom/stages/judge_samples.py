@@ -19,7 +19,7 @@ STEPS = 250
 KEY = "judge-{}"
 # below so many series a classifier knows what it learned by heart: there each judges by the half that it did not learn
 CROSSED_BELOW = 1000
-Places = NDArray[np.int64]
+Indices = NDArray[np.int64]
 
 
 def start(workers: Workers, series: np.ndarray, labels: Tensor, *, seed: int) -> None:
@@ -38,9 +38,9 @@ def start(workers: Workers, series: np.ndarray, labels: Tensor, *, seed: int) ->
 
 def distance(
     series: np.ndarray,
-    classes: Places,
-    rows: Places,
-    wanted: Places,
+    classes: Indices,
+    rows: Indices,
+    wanted: Indices,
     *,
     seed: int,
     workers: Workers,
@@ -65,7 +65,7 @@ def distance(
         workers: where `start` may have begun; else the judges are trained here.
         progress: told about each training.
     """
-    judges: list[tuple[StoredEncoder, Places]] = []
+    judges: list[tuple[StoredEncoder, Indices]] = []
     for place, (learned, compared) in enumerate(_parts(classes, seed)):
         classifier = _classifier(seed, place)
         judge = workers.train(KEY.format(place), classifier, series[learned], classes[learned], progress)
@@ -74,7 +74,7 @@ def distance(
         judges = [(Rocket(seed=SEED + seed).fit(series[rows]), rows)]
     n_classes = int(classes.max()) + 1
 
-    def of(judge: StoredEncoder, compared: Places) -> Callable[[np.ndarray], float]:
+    def of(judge: StoredEncoder, compared: Indices) -> Callable[[np.ndarray], float]:
         features = judge.encode(series[compared])
         # a class weighs as much as the features do
         weight = np.linalg.norm(features, axis=1).mean()
@@ -85,7 +85,7 @@ def distance(
     return lambda made: float(np.mean([to(made) for to in distances]))
 
 
-def _parts(classes: Places, seed: int) -> list[tuple[Places, Places]]:
+def _parts(classes: Indices, seed: int) -> list[tuple[Indices, Indices]]:
     """For each classifier the places of the series that it learns, and of those that samples are compared with.
 
     Two halves, each class in both where it has two series; all series where there are many, or where a half would have
@@ -105,6 +105,6 @@ def _classifier(seed: int, place: int) -> FCN:
     return FCN(steps=STEPS, seed=SEED + seed + place)
 
 
-def _joint(features: NDArray[np.float32], labels: Places, n: int, weight: float) -> NDArray[np.float64]:
+def _joint(features: NDArray[np.float32], labels: Indices, n: int, weight: float) -> NDArray[np.float64]:
     """Features (N, D) with the class beside them, (N, D + n): `weight` in its column, 0 in the others."""
     return np.hstack([features, weight * np.eye(n)[labels]])
